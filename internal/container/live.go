@@ -1,0 +1,66 @@
+package container
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// beginning is how long a monitor may take from making its directory to holding its lock.
+const beginning = 10 * time.Second
+
+// SetLive makes the container's run directory and holds its "live" file locked for as long as this
+// process lives and keeps the file: the kernel drops the lock with the process, whatever ends it.
+// Called by the monitor first of all. Errors: ErrRunning if another monitor holds it.
+func (s *Store) SetLive(id string) (*os.File, error) {
+	if err := os.MkdirAll(s.RunDir(id), 0o700); err != nil {
+		return nil, &Error{Verb: "make run directory of container", Object: id, Cause: err}
+	}
+	f, err := os.OpenFile(filepath.Join(s.RunDir(id), "live"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, &Error{Verb: "make run directory of container", Object: id, Cause: err}
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, &Error{Verb: "start container", Object: id, Kind: ErrRunning}
+	}
+	return f, nil
+}
+
+// Live says whether a monitor holds the container. It takes no lock that could disturb one.
+func (s *Store) Live(id string) bool {
+	f, err := os.OpenFile(filepath.Join(s.RunDir(id), "live"), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
+		return errors.Is(err, unix.EWOULDBLOCK)
+	}
+	return false
+}
+
+// Lost lists the ids that have a run directory but no living monitor: what the sweep has to tidy.
+func (s *Store) Lost() ([]string, error) {
+	ids, err := readNames(filepath.Join(s.State, "containers"))
+	if err != nil {
+		return nil, err
+	}
+	lost := ids[:0]
+	for _, id := range ids {
+		if _, err := os.Lstat(filepath.Join(s.RunDir(id), "live")); errors.Is(err, fs.ErrNotExist) {
+			// A monitor that is just beginning makes the file next; one that was killed there never does.
+			if st, err := os.Lstat(s.RunDir(id)); err == nil && time.Since(st.ModTime()) < beginning {
+				continue
+			}
+		}
+		if !s.Live(id) {
+			lost = append(lost, id)
+		}
+	}
+	return lost, nil
+}
