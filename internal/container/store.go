@@ -67,9 +67,6 @@ func (s *Store) Create(r *Record, spec []byte, prepare func(dir string) error) (
 		return err
 	}
 	defer unlock()
-	if err := s.reserveName(r.Name, r.ID); err != nil {
-		return err
-	}
 	making := s.Dir("." + r.ID)
 	defer func() {
 		if err != nil {
@@ -78,6 +75,9 @@ func (s *Store) Create(r *Record, spec []byte, prepare func(dir string) error) (
 			os.Remove(s.lockPath(r.ID))
 		}
 	}()
+	if err := s.reserveName(r.Name, r.ID); err != nil {
+		return err
+	}
 	if err := os.Mkdir(making, 0o700); err != nil {
 		return &Error{Verb: "create container", Object: r.Name, Cause: err}
 	}
