@@ -88,12 +88,13 @@ func (n *Networks) readyPath() string { return n.leaseDir() + ".ready" }
 
 // isReady says that everything was found in place and nothing has changed since.
 func (n *Networks) isReady(r *record) bool {
-	b, err := os.ReadFile(n.readyPath())
-	if err != nil {
+	var b [256]byte
+	seen := readSmall(n.readyPath(), b[:])
+	if len(seen) == 0 {
 		return false
 	}
 	now, err := facts()
-	return err == nil && string(b) == now && standing(r.Bridge, r.Gateway) &&
+	return err == nil && string(seen) == now && standing(r.Bridge, r.Gateway) &&
 		(r.KeepForwarding || sysctl(ipForward) == "1")
 }
 
