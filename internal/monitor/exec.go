@@ -143,6 +143,7 @@ func (m *monitor) startExec(r *control.Request) (*process, error) {
 			return nil, err
 		}
 	}
+	setWindow(r.Exec.Process, r.Size)
 	made, err := m.backend.exec(r.Exec, r.Exec.Process, s.child)
 	s.handedOver()
 	if err != nil {

@@ -149,6 +149,7 @@ func (m *monitor) make(r *control.Request) (*process, error) {
 			return nil, err
 		}
 	}
+	setWindow(m.spec.Process, r.Size)
 	made, err := m.backend.create(s.child)
 	s.handedOver()
 	if err != nil {
@@ -160,15 +161,19 @@ func (m *monitor) make(r *control.Request) (*process, error) {
 	return p, nil
 }
 
-// newProcess connects a process that was just made to its streams. The window is right before it runs.
+// newProcess connects a process that was just made to its streams.
 func (m *monitor) newProcess(made made, s *stdio, log *logfile.Writer, r *control.Request) *process {
 	p := &process{exited: made.exited, done: make(chan struct{})}
 	p.streams = newStreams(s, made.master, log, r.Stdin, &m.buffers)
 	p.streams.clients.leaving = &m.pending
-	if r.Size != nil {
-		p.streams.resize(*r.Size)
-	}
 	return p
+}
+
+// setWindow makes a terminal have the client's size from its first moment.
+func setWindow(p *specs.Process, size *control.Size) {
+	if size != nil && p.Terminal {
+		p.ConsoleSize = &specs.Box{Height: uint(size.Rows), Width: uint(size.Cols)}
+	}
 }
 
 // openLog opens the container's log, nil if it keeps none.
