@@ -125,6 +125,13 @@ func (t *Terminal) Expect(text string) {
 	t.t.Fatalf("the terminal never showed %q:\n%s", text, t.Screen())
 }
 
+// Hangup closes the terminal and kills the command, as when a window is closed or a connection breaks.
+func (t *Terminal) Hangup() {
+	t.master.Close()
+	t.cmd.Process.Kill()
+	t.cmd.Wait()
+}
+
 // Wait waits for the command's end, ten seconds at most, and gives its exit code.
 func (t *Terminal) Wait() int {
 	t.t.Helper()
