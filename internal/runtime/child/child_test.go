@@ -56,7 +56,7 @@ func TestCallsAndDescriptors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	for _, flags := range []uintptr{0, unix.CLONE_NEWTIME} {
+	for _, flags := range []uintptr{0, unix.CLONE_NEWPID | unix.CLONE_NEWNS} {
 		p := run(t, flags, nil, func(p *Program) {
 			p.Step("write", "")
 			p.Call(unix.SYS_WRITE, p.FD(int(w.Fd())).Value(), p.Str("hello"), N(5))

@@ -111,7 +111,6 @@ type Program struct {
 	early           *batch   // what the first message brings, nil if there is none
 	batches         []*batch // what Release brings
 	mainStart       int      // first operation of the main part
-	inTimeNamespace bool
 	exit            *Label
 	onFail          *Label
 }
@@ -169,10 +168,6 @@ func (p *Program) Close() {
 }
 
 func (p *Program) header() *header { return (*header)(unsafe.Pointer(&p.mem[0])) }
-
-// InTimeNamespace says that the calling thread's children enter another time namespace, so that the
-// stub must be started by a plain fork.
-func (p *Program) InTimeNamespace() { p.inTimeNamespace = true }
 
 // alloc reserves n bytes at a multiple of align. A region that is full is an error of the whole program.
 func (p *Program) alloc(n, align int) (Ref, []byte) {

@@ -78,13 +78,7 @@ func (p *Program) Start(s Spawn) (pid, pidfd int, err error) {
 		l.args.flags |= unix.CLONE_INTO_CGROUP
 		l.args.cgroup = uint64(s.Cgroup)
 	}
-	// A child that borrows this process's memory until its execve costs no copy of the page tables. A
-	// time namespace is entered with a new memory map only (timens_on_fork), so it takes a plain fork.
-	vfork := s.Flags&unix.CLONE_NEWTIME == 0 && !p.inTimeNamespace
-	if vfork {
-		l.args.flags |= unix.CLONE_VM | unix.CLONE_VFORK
-	}
-	n, errno := fork(l, vfork)
+	n, errno := fork(l)
 	runtime.KeepAlive(l)
 	unix.Close(p.childSock)
 	p.childSock = -1
@@ -94,23 +88,20 @@ func (p *Program) Start(s Spawn) (pid, pidfd int, err error) {
 	return int(n), int(l.pidfd), nil
 }
 
-// fork starts a process and turns it into the stub. What runs in the child is this function alone: it
+// fork starts a process and turns it into the stub. The child borrows this process's memory until its
+// execve, which saves the copy of the page tables; meanwhile this thread waits. What runs in the child is this function alone: it
 // must not grow the stack, allocate, or be instrumented.
 //
 //go:noinline
 //go:norace
 //go:nosplit
 //go:nocheckptr
-func fork(l *launch, vfork bool) (pid uintptr, errno syscall.Errno) {
+func fork(l *launch) (pid uintptr, errno syscall.Errno) {
 	l.args.pidfd = uint64(uintptr(unsafe.Pointer(&l.pidfd)))
+	l.args.flags |= unix.CLONE_VM | unix.CLONE_VFORK
 	runtimeBeforeFork()
-	if vfork {
-		var e uintptr
-		pid, e = vforkClone3(&l.args, unsafe.Sizeof(l.args))
-		errno = syscall.Errno(e)
-	} else {
-		pid, _, errno = syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&l.args)), unsafe.Sizeof(l.args), 0)
-	}
+	pid, e := vforkClone3(&l.args, unsafe.Sizeof(l.args))
+	errno = syscall.Errno(e)
 	if errno != 0 || pid != 0 {
 		runtimeAfterFork()
 		return pid, errno
