@@ -45,29 +45,33 @@ func OpenInRootFD(root int, name string, flags int, mode uint32) (int, error) {
 // Every step is taken from an open directory, so a link that is exchanged meanwhile can't lead outside
 // (CVE-2024-45310).
 func MkdirAllInRoot(root *os.File, name string, mode uint32, uid, gid int) (*os.File, error) {
-	name = strings.Trim(path.Clean("/"+name), "/")
-	dir := int(root.Fd())
-	own := func(fd int) {
-		if dir != int(root.Fd()) {
-			unix.Close(dir)
-		}
-		dir = fd
+	fd, err := MkdirAllInRootFD(int(root.Fd()), name, mode, uid, gid)
+	if err != nil {
+		return nil, err
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// MkdirAllInRootFD is MkdirAllInRoot for plain descriptors.
+func MkdirAllInRootFD(root int, name string, mode uint32, uid, gid int) (int, error) {
+	dir, err := OpenInRootFD(root, ".", unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return -1, err
 	}
 	done := ""
-	for _, part := range append(strings.Split(name, "/"), ".") {
-		next := path.Join(done, part)
-		fd, err := OpenInRootFD(int(root.Fd()), next, unix.O_PATH|unix.O_DIRECTORY, 0)
+	for part := range strings.SplitSeq(strings.Trim(path.Clean("/"+name), "/"), "/") {
+		done = path.Join(done, part)
+		next, err := OpenInRootFD(root, "./"+done, unix.O_PATH|unix.O_DIRECTORY, 0)
 		if errors.Is(err, unix.ENOENT) {
-			fd, err = mkdirAt(dir, part, mode, uid, gid)
+			next, err = mkdirAt(dir, part, mode, uid, gid)
 		}
+		unix.Close(dir)
 		if err != nil {
-			own(int(root.Fd()))
-			return nil, &os.PathError{Op: "mkdir", Path: next, Err: err}
+			return -1, &os.PathError{Op: "mkdir", Path: done, Err: err}
 		}
-		own(fd)
-		done = next
+		dir = next
 	}
-	return os.NewFile(uintptr(dir), name), nil
+	return dir, nil
 }
 
 // mkdirAt makes one directory and opens it.

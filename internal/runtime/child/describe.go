@@ -28,7 +28,7 @@ var syscalls = map[int]struct{ name, args string }{
 	unix.SYS_GETCWD: {"getcwd", "pd"}, unix.SYS_CLOSE_RANGE: {"close_range", "ddx"}, unix.SYS_SECCOMP: {"seccomp", "dxp"},
 	sysFstatat: {"fstatat", "fspx"}, unix.SYS_FACCESSAT2: {"faccessat2", "fsdx"}, unix.SYS_EXECVE: {"execve", "spp"},
 	unix.SYS_PERSONALITY: {"personality", "x"}, unix.SYS_IOPRIO_SET: {"ioprio_set", "ddx"}, unix.SYS_SCHED_SETATTR: {"sched_setattr", "dpd"},
-	unix.SYS_SET_MEMPOLICY: {"set_mempolicy", "dpd"}, unix.SYS_EXECVEAT: {"execveat", "fsppx"}, unix.SYS_FCHOWN: {"fchown", "fdd"},
+	unix.SYS_STATX: {"statx", "fsxxp"}, unix.SYS_SET_MEMPOLICY: {"set_mempolicy", "dpd"}, unix.SYS_EXECVEAT: {"execveat", "fsppx"}, unix.SYS_FCHOWN: {"fchown", "fdd"},
 }
 
 // calls shows the system calls of one step, without the reading of the clock and what only steers the table.

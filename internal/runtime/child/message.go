@@ -71,6 +71,14 @@ func (p *Program) Early(keep int) {
 	}
 }
 
+// SendEarly hands over the descriptors of the early part.
+func (p *Program) SendEarly() error {
+	if p.early == nil {
+		return nil
+	}
+	return p.send(p.early)
+}
+
 // Main ends the early part: the child waits for Release.
 func (p *Program) Main() {
 	p.batches = append(p.batches, p.newBatch())

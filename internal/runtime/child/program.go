@@ -311,3 +311,11 @@ func (o *Op) OnZero(l *Label) *Op { o.onZero = l; return o }
 
 // OnFailure is where the child goes after an operation failed; without it the child ends.
 func (p *Program) OnFailure(l *Label) { p.onFail = l }
+
+// Prog makes struct sock_fprog (seccomp(2)).
+func (p *Program) Prog(n int, code Arg) Arg {
+	var b [16]byte
+	binary.NativeEndian.PutUint16(b[:], uint16(n))
+	binary.NativeEndian.PutUint64(b[8:], code.value)
+	return p.Bytes(b[:])
+}

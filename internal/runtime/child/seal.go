@@ -125,3 +125,8 @@ func (p *Program) Steps() []container.Step {
 	}
 	return list
 }
+
+// ErrnoAddr is where the error number of the failed operation is.
+func (p *Program) ErrnoAddr() Arg {
+	return Ref(regionBase + Ref(unsafe.Offsetof(header{}.errno))).Addr()
+}
