@@ -28,9 +28,9 @@ type storage struct {
 	Propagation string
 }
 
-// planStorage checks every mount. volumes is the directory that volumes live in. ids is not nil where
-// binds are idmapped, so that files keep their owners in a user namespace.
-func planStorage(r *CreateRequest, imageVolumes []string, volumes string, ids *container.IDRange) (*storage, error) {
+// planStorage checks every mount. volumes is the directory that volumes live in. With idmap binds are
+// idmapped; the mappings are put in when the ids are known.
+func planStorage(r *CreateRequest, imageVolumes []string, volumes string, idmap bool) (*storage, error) {
 	s := &storage{Tmpfs: map[string]string{}}
 	taken := map[string]bool{}
 	claim := func(verb, given string) (string, error) {
@@ -47,7 +47,7 @@ func planStorage(r *CreateRequest, imageVolumes []string, volumes string, ids *c
 		if err != nil {
 			return nil, err
 		}
-		if err := s.add(m, dest, volumes, ids); err != nil {
+		if err := s.add(m, dest, volumes, idmap); err != nil {
 			return nil, err
 		}
 	}
@@ -66,7 +66,7 @@ func planStorage(r *CreateRequest, imageVolumes []string, volumes string, ids *c
 			continue // the user's own mount goes first; a place that can't be mounted is the image's mistake
 		}
 		taken[dest] = true
-		s.addVolume(&MountRequest{Type: "volume"}, dest, volumes, ids)
+		s.addVolume(&MountRequest{Type: "volume"}, dest, volumes, idmap)
 	}
 	slices.SortStableFunc(s.Mounts, func(a, b specs.Mount) int {
 		return strings.Count(a.Destination, "/") - strings.Count(b.Destination, "/")
@@ -74,10 +74,10 @@ func planStorage(r *CreateRequest, imageVolumes []string, volumes string, ids *c
 	return s, nil
 }
 
-func (s *storage) add(m *MountRequest, dest, volumes string, ids *container.IDRange) error {
+func (s *storage) add(m *MountRequest, dest, volumes string, idmap bool) error {
 	switch m.Type {
 	case "bind":
-		return s.addBind(m, dest, ids)
+		return s.addBind(m, dest, idmap)
 	case "tmpfs":
 		if m.Source != "" {
 			return invalid("mount tmpfs", dest, "it has no source", "")
@@ -87,7 +87,7 @@ func (s *storage) add(m *MountRequest, dest, volumes string, ids *container.IDRa
 		if m.Source != "" {
 			return unsupported("mount volume", m.Source, "volumes with a name are not supported yet", "give an absolute path to mount a directory")
 		}
-		s.addVolume(m, dest, volumes, ids)
+		s.addVolume(m, dest, volumes, idmap)
 		return nil
 	}
 	return invalid("mount", dest, fmt.Sprintf("there is no mount type %q", m.Type), "bind, tmpfs or volume")
@@ -95,7 +95,7 @@ func (s *storage) add(m *MountRequest, dest, volumes string, ids *container.IDRa
 
 var propagations = []string{"", "private", "rprivate", "shared", "rshared", "slave", "rslave"}
 
-func (s *storage) addBind(m *MountRequest, dest string, ids *container.IDRange) error {
+func (s *storage) addBind(m *MountRequest, dest string, idmap bool) error {
 	if !filepath.IsAbs(m.Source) || strings.ContainsRune(m.Source, 0) {
 		return invalid("mount", fmt.Sprintf("%q", m.Source), "the source is not an absolute path", "")
 	}
@@ -114,7 +114,7 @@ func (s *storage) addBind(m *MountRequest, dest string, ids *container.IDRange) 
 	if err := s.propagate(source, m.Propagation); err != nil {
 		return err
 	}
-	s.Mounts = append(s.Mounts, specs.Mount{Destination: dest, Type: "bind", Source: source, Options: bindOptions(m, ids != nil), UIDMappings: uidMap(ids), GIDMappings: gidMap(ids)})
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: dest, Type: "bind", Source: source, Options: bindOptions(m, idmap)})
 	s.Records = append(s.Records, container.Mount{
 		Type: "bind", Source: source, Destination: dest, Mode: m.Mode, RW: !m.ReadOnly,
 		Propagation: cmpOr(m.Propagation, "rprivate"), Spelled: m.Spelled,
@@ -127,20 +127,6 @@ func cmpOr(s, otherwise string) string {
 		return otherwise
 	}
 	return s
-}
-
-func uidMap(ids *container.IDRange) []specs.LinuxIDMapping {
-	if ids == nil {
-		return nil
-	}
-	return ids.MapUIDs()
-}
-
-func gidMap(ids *container.IDRange) []specs.LinuxIDMapping {
-	if ids == nil {
-		return nil
-	}
-	return ids.MapGIDs()
 }
 
 // bindOptions are the OCI options. Read-only is recursive (mount_setattr(2) with AT_RECURSIVE, Linux
@@ -207,12 +193,12 @@ func mountHas(p, field string) bool {
 }
 
 // addVolume mounts an anonymous volume, a directory of its own that lives until `rm -v` or --rm.
-func (s *storage) addVolume(m *MountRequest, dest, volumes string, ids *container.IDRange) {
+func (s *storage) addVolume(m *MountRequest, dest, volumes string, idmap bool) {
 	name := container.NewID()
 	source := filepath.Join(volumes, name, "_data")
 	bind := MountRequest{ReadOnly: m.ReadOnly, Propagation: m.Propagation}
 	s.Volumes = append(s.Volumes, name)
-	s.Mounts = append(s.Mounts, specs.Mount{Destination: dest, Type: "bind", Source: source, Options: bindOptions(&bind, ids != nil), UIDMappings: uidMap(ids), GIDMappings: gidMap(ids)})
+	s.Mounts = append(s.Mounts, specs.Mount{Destination: dest, Type: "bind", Source: source, Options: bindOptions(&bind, idmap)})
 	s.Records = append(s.Records, container.Mount{Type: "volume", Name: name, Source: source, Destination: dest, Mode: m.Mode, RW: !m.ReadOnly, Spelled: m.Spelled})
 }
 
@@ -334,7 +320,7 @@ func ipcMounts(r *CreateRequest, m *modes) []specs.Mount {
 const defaultShm = 64 << 20
 
 // fileMounts are the three files that gourd writes for a container, in dir.
-func fileMounts(dir string, readOnly bool, ids *container.IDRange, user []specs.Mount) []specs.Mount {
+func fileMounts(dir string, readOnly, idmap bool, user []specs.Mount) []specs.Mount {
 	var list []specs.Mount
 	for _, name := range []string{"resolv.conf", "hostname", "hosts"} {
 		dest := path.Join("/etc", name)
@@ -343,8 +329,7 @@ func fileMounts(dir string, readOnly bool, ids *container.IDRange, user []specs.
 		}
 		m := MountRequest{ReadOnly: readOnly, NonRecursive: true}
 		list = append(list, specs.Mount{
-			Destination: dest, Type: "bind", Source: filepath.Join(dir, name), Options: bindOptions(&m, ids != nil),
-			UIDMappings: uidMap(ids), GIDMappings: gidMap(ids),
+			Destination: dest, Type: "bind", Source: filepath.Join(dir, name), Options: bindOptions(&m, idmap),
 		})
 	}
 	return list

@@ -5,7 +5,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 
@@ -226,7 +225,7 @@ func (r *Resources) memorySpec() *specs.LinuxMemory {
 func (r *Resources) cpuSpec() *specs.LinuxCPU {
 	c := &specs.LinuxCPU{Cpus: r.CpusetCPUs, Mems: r.CpusetMems}
 	if r.CPUs != "" {
-		nano, _ := parseCPUs(r.CPUs, runtime.NumCPU())
+		nano, _ := parseCPUs(r.CPUs, math.MaxInt32) // checked against the machine before
 		period, quota := uint64(cpuPeriod), nano/(1e9/cpuPeriod)
 		c.Period, c.Quota = &period, &quota
 	}

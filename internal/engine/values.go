@@ -78,3 +78,32 @@ func cleanDestination(verb, p string) (string, error) {
 		return clean, nil
 	}
 }
+
+// ParseSize reads docker's sizes: "10m", "1.5g", "512" (bytes), powers of 1024.
+func ParseSize(s string) (int64, error) {
+	number := strings.TrimRight(strings.ToLower(s), "ib")
+	factor := int64(1)
+	if i := strings.IndexByte("kmgtp", lastByte(number)); i >= 0 {
+		factor = 1 << (10 * (i + 1))
+		number = number[:len(number)-1]
+	}
+	f, err := strconv.ParseFloat(number, 64)
+	if err != nil || f < 0 || f*float64(factor) >= math.MaxInt64 || strings.ContainsAny(number, "xXpPeEnN_+") {
+		return 0, fmt.Errorf("%q is not a size such as 512, 64k, 10m or 1.5g", s)
+	}
+	return int64(f * float64(factor)), nil
+}
+
+func lastByte(s string) byte {
+	if s == "" {
+		return 0
+	}
+	return s[len(s)-1]
+}
+
+func checkCount(s string) error {
+	if n, err := strconv.Atoi(s); err != nil || n < 1 {
+		return fmt.Errorf("%q is not a number from 1 on", s)
+	}
+	return nil
+}
