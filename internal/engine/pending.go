@@ -17,67 +17,6 @@ func (e *Engine) Create(ctx context.Context, r CreateRequest) (*Created, error) 
 	return nil, pending("create container")
 }
 
-// Start starts a container and, with streams, attaches to it from its first byte. Without streams the
-// session is closed already. An error wraps ErrNoCommand or ErrNotExecutable where the program was at
-// fault; a container with AutoRemove that could not start is removed. Errors: ErrRunning, ErrPaused.
-func (e *Engine) Start(ctx context.Context, ref string, a Attach) (*Session, error) {
-	return nil, pending("start container")
-}
-
-// Stop sends the stop signal, waits, and kills. A container that isn't running is left alone: no error.
-func (e *Engine) Stop(ctx context.Context, ref string, o StopOptions) error {
-	return pending("stop container")
-}
-
-// Kill sends a signal: a name with or without SIG, or a number; "" is SIGKILL. Errors: ErrNotRunning.
-func (e *Engine) Kill(ctx context.Context, ref, signal string) error {
-	return pending("kill container")
-}
-
-// Restart stops the container if it runs and starts it.
-func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
-	return pending("restart container")
-}
-
-// Pause freezes all processes. Errors: ErrNotRunning, ErrPaused.
-func (e *Engine) Pause(ctx context.Context, ref string) error { return pending("pause container") }
-
-// Unpause lets them go on. Errors: ErrNotRunning, ErrConflict if it isn't paused.
-func (e *Engine) Unpause(ctx context.Context, ref string) error { return pending("unpause container") }
-
-// Remove takes a container away. Errors: ErrNotFound; ErrRunning without Force.
-func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error {
-	return pending("remove container")
-}
-
-// Rename gives a container another name. Errors: ErrExists, ErrInvalid for its own name.
-func (e *Engine) Rename(ctx context.Context, ref, name string) error {
-	return pending("rename container")
-}
-
-// Exec runs another process in a running container. With Detach, or no streams, the session is closed
-// already. Errors: ErrNotRunning, ErrPaused, ErrNoCommand, ErrNotExecutable.
-func (e *Engine) Exec(ctx context.Context, ref string, r ExecRequest) (*Session, error) {
-	return nil, pending("exec in container")
-}
-
-// Attach joins the streams of pid 1. Errors: ErrNotRunning, ErrPaused.
-func (e *Engine) Attach(ctx context.Context, ref string, a Attach) (*Session, error) {
-	return nil, pending("attach to container")
-}
-
-// Logs gives the container's log entries to sink, oldest first, until the end, or with Follow until the
-// container has ended, ctx is done, or sink returns an error.
-func (e *Engine) Logs(ctx context.Context, ref string, o LogOptions, sink LogSink) error {
-	return pending("read log of container")
-}
-
-// Wait waits for a condition and says how the container ended. The container may be gone when it
-// returns (AutoRemove): its exit is still known, and its name free.
-func (e *Engine) Wait(ctx context.Context, ref string, until WaitCondition) (Exit, error) {
-	return Exit{}, pending("wait for container")
-}
-
 // Inspect reads all that is known of a container.
 func (e *Engine) Inspect(ctx context.Context, ref string, size bool) (*Details, error) {
 	return nil, pending("inspect container")
