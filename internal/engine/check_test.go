@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"gourd/internal/container"
+	"gourd/internal/image"
 
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sys/unix"
 )
 
@@ -35,7 +35,7 @@ func testEngine(t *testing.T) *Engine {
 	return e
 }
 
-var testImage = &ispec.ImageConfig{
+var testImage = &image.ContainerConfig{
 	Entrypoint: []string{"/bin/echo", "E"}, Cmd: []string{"C"}, Env: []string{"PATH=/bin", "FOO=bar"},
 	User: "1000", WorkingDir: "/w", StopSignal: "SIGUSR1", Labels: map[string]string{"a": "image", "b": "image"},
 	Volumes: map[string]struct{}{"/vol": {}}, ExposedPorts: map[string]struct{}{"80/tcp": {}},

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"gourd/internal/container"
-
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"gourd/internal/image"
+	"gourd/internal/network"
 )
 
 // draft is a container between the request and its record and spec: everything is checked, nothing is
@@ -31,10 +31,15 @@ type draft struct {
 	hostname        string
 	ids             *container.IDRange // nil until leased, and with the host's user namespace
 	notices         []string
+
+	image      *image.Image // nil with --rootfs
+	seccomp    json.RawMessage
+	extraHosts []network.ExtraHost
+	made       []string // source directories that were made
 }
 
-// check makes a draft of a request. image is nil with --rootfs.
-func (e *Engine) check(r *CreateRequest, image *ispec.ImageConfig, m *machine) (*draft, error) {
+// check makes a draft of a request. config is nil with --rootfs.
+func (e *Engine) check(r *CreateRequest, config *image.ContainerConfig, m *machine) (*draft, error) {
 	d := &draft{req: r, machine: m, id: container.NewID()}
 	var err error
 	if err = d.checkSimple(); err != nil {
@@ -43,10 +48,13 @@ func (e *Engine) check(r *CreateRequest, image *ispec.ImageConfig, m *machine) (
 	if err = d.checkModes(e); err != nil {
 		return nil, err
 	}
+	if err = d.checkNetwork(); err != nil {
+		return nil, err
+	}
 	if d.ownRuntime, err = e.checkRuntime(r.Runtime); err != nil {
 		return nil, err
 	}
-	if d.program, err = merge(r, image); err != nil {
+	if d.program, err = merge(r, config); err != nil {
 		return nil, err
 	}
 	if d.modes.User == modeKeepID && d.program.User == "" {
@@ -85,12 +93,6 @@ func (d *draft) checkSimple() error {
 	if err := checkLabels("annotation", r.Annotations); err != nil {
 		return err
 	}
-	if err := checkHostname("--hostname", r.Hostname); err != nil {
-		return err
-	}
-	if err := checkHostname("--domainname", r.Domainname); err != nil {
-		return err
-	}
 	if err := checkRestart(r); err != nil {
 		return err
 	}
@@ -111,27 +113,6 @@ func (d *draft) checkSimple() error {
 		return unsupported("use --init", "", "gourd-init is not installed beside gourd", "make install puts it there")
 	case r.TimeOffset != 0 && !d.machine.Time:
 		return unsupported("use --time-offset", r.TimeOffset.String(), "this kernel has no time namespaces (Linux 5.6, CONFIG_TIME_NS)", "")
-	}
-	return nil
-}
-
-// checkHostname holds names to what the kernel (64 bytes, sethostname(2)) and DNS (63 a label) take.
-func checkHostname(flag, name string) error {
-	if len(name) > 64 {
-		return invalid("use "+flag, name, "it is longer than 64 bytes, the kernel's limit", "")
-	}
-	for label := range strings.SplitSeq(name, ".") {
-		if name == "" {
-			return nil
-		}
-		for _, c := range label {
-			if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-				return invalid("use "+flag, fmt.Sprintf("%q", name), "a host name has letters, digits, '-' and '.'", "")
-			}
-		}
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return invalid("use "+flag, fmt.Sprintf("%q", name), "each part of a host name has 1 to 63 characters and neither begins nor ends with '-'", "")
-		}
 	}
 	return nil
 }

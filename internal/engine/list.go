@@ -210,4 +210,3 @@ func portFilter(key, value string) (func(*container.Record) bool, error) {
 		return key == "expose" && slices.ContainsFunc(ports, func(p string) bool { return slices.Contains(r.Network.Exposed, p) })
 	}, nil
 }
-

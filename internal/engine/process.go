@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	ispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"gourd/internal/image"
 )
 
 // defaultPath is PATH where the image says nothing.
@@ -29,13 +29,13 @@ func (p *program) Args() []string { return slices.Concat(p.Entrypoint, p.Cmd) }
 
 // merge puts the request over the image's configuration by docker's rules. Errors: ErrInvalid if there is
 // nothing to run.
-func merge(r *CreateRequest, image *ispec.ImageConfig) (*program, error) {
-	if image == nil {
-		image = &ispec.ImageConfig{}
+func merge(r *CreateRequest, config *image.ContainerConfig) (*program, error) {
+	if config == nil {
+		config = &image.ContainerConfig{}
 	}
 	p := &program{
-		Entrypoint: image.Entrypoint, Cmd: image.Cmd, User: image.User, Workdir: image.WorkingDir,
-		StopSignal: image.StopSignal, Labels: map[string]string{}, Volumes: slices.Sorted(maps.Keys(image.Volumes)),
+		Entrypoint: config.Entrypoint, Cmd: config.Cmd, User: config.User, Workdir: config.WorkingDir,
+		StopSignal: config.StopSignal, Labels: map[string]string{}, Volumes: slices.Sorted(maps.Keys(config.Volumes)),
 	}
 	if r.EntrypointSet {
 		p.Entrypoint, p.Cmd = r.Entrypoint, nil
@@ -49,10 +49,10 @@ func merge(r *CreateRequest, image *ispec.ImageConfig) (*program, error) {
 	if len(p.Args()) == 0 {
 		return nil, invalid("create container", "", "no command specified, and the image has none", "give a command after the image")
 	}
-	if err := p.mergeEnv(image.Env, r.Env); err != nil {
+	if err := p.mergeEnv(config.Env, r.Env); err != nil {
 		return nil, err
 	}
-	maps.Copy(p.Labels, image.Labels)
+	maps.Copy(p.Labels, config.Labels)
 	maps.Copy(p.Labels, r.Labels)
 	if r.User != "" {
 		p.User = r.User
@@ -66,7 +66,7 @@ func merge(r *CreateRequest, image *ispec.ImageConfig) (*program, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	return p, p.expose(slices.Sorted(maps.Keys(image.ExposedPorts)), r.Network.Expose)
+	return p, p.expose(slices.Sorted(maps.Keys(config.ExposedPorts)), r.Network.Expose)
 }
 
 // check refuses values that no process could be started with.
