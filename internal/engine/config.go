@@ -50,7 +50,7 @@ type IDPool struct {
 // NetworkConfig is the default network, `--network bridge`.
 type NetworkConfig struct {
 	Default string   `toml:"default"` // the mode without --network: "bridge", "none" or "host"
-	Bridge  string   `toml:"bridge"`  // interface; "" chooses a free gourdN
+	Bridge  string   `toml:"bridge"`  // interface; "" is the first free gourdN
 	Subnet  string   `toml:"subnet"`  // "" chooses a free one
 	DNS     []string `toml:"dns"`
 
