@@ -47,12 +47,19 @@ func TestReference(t *testing.T) {
 	for range 3000 {
 		sc := &specs.LinuxSeccomp{DefaultAction: randomActions[r.IntN(len(randomActions))], Architectures: []specs.Arch{specs.ArchX32}}
 		var values []uint64
-		for range 1 + r.IntN(6) {
+		similar, action := r.IntN(3) == 0, randomActions[r.IntN(len(randomActions))] // rules that merge
+		for range 1 + r.IntN(12) {
 			c := specs.LinuxSyscall{Names: []string{"ioctl"}, Action: randomActions[r.IntN(len(randomActions))]}
+			if similar && r.IntN(8) > 0 {
+				c.Action = action
+			}
 			indexes := r.Perm(6)
 			for i := range r.IntN(4) {
 				a := randomArg(r)
 				a.Index = uint(indexes[i])
+				if similar {
+					a = specs.LinuxSeccompArg{Index: uint(i), Op: specs.OpEqualTo, Value: uint64(r.IntN(8)) + uint64(r.IntN(2))<<32}
+				}
 				values = append(values, a.Value, a.ValueTwo)
 				c.Args = append(c.Args, a)
 			}
@@ -167,9 +174,9 @@ func TestRefused(t *testing.T) {
 
 func TestTooLong(t *testing.T) {
 	sc := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
-	for i := range 2000 {
+	for i := range 5000 {
 		sc.Syscalls = append(sc.Syscalls, specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActErrno,
-			Args: []specs.LinuxSeccompArg{{Index: 0, Op: specs.OpEqualTo, Value: uint64(i)}}})
+			Args: []specs.LinuxSeccompArg{{Index: 0, Op: specs.OpEqualTo, Value: uint64(2 * i)}}})
 	}
 	if _, err := compile(sc, amd64Machine); err == nil || !strings.Contains(err.Error(), "the kernel takes 1 to 4096") {
 		t.Errorf("got %v", err)
@@ -298,7 +305,7 @@ func FuzzCompile(f *testing.F) {
 				t.Fatal(err)
 			}
 			for _, a := range m {
-				if _, err := run(p.Filter, &data{nr: nr, arch: a.audit, args: [6]uint64{arg, arg, arg, arg, arg, arg}}); err != nil {
+				if _, err := interpret(p.Filter, &data{nr: nr, arch: a.audit, args: [6]uint64{arg, arg, arg, arg, arg, arg}}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -316,8 +323,8 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// dockerText is a profile of the size that engines pass.
-func dockerText(b *testing.B) json.RawMessage {
+// bigText is a profile of the size that engines pass.
+func bigText(b *testing.B) json.RawMessage {
 	sc := specs.LinuxSeccomp{DefaultAction: specs.ActErrno, Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32}}
 	for i, name := range allNames() {
 		if i%7 != 0 {
@@ -332,7 +339,7 @@ func dockerText(b *testing.B) json.RawMessage {
 }
 
 func BenchmarkCompile(b *testing.B) {
-	text := dockerText(b)
+	text := bigText(b)
 	b.Run("fresh", func(b *testing.B) {
 		for b.Loop() {
 			if _, err := Compile(text, ""); err != nil {

@@ -30,8 +30,8 @@ func (d *data) word(offset uint32) uint32 {
 	return uint32(arg)
 }
 
-// run interprets a filter as the kernel would: classic BPF as far as seccomp allows it.
-func run(filter []unix.SockFilter, d *data) (uint32, error) {
+// interpret runs a filter as the kernel would: classic BPF as far as seccomp allows it.
+func interpret(filter []unix.SockFilter, d *data) (uint32, error) {
 	var a, x uint32
 	var mem [16]uint32
 	for pc := 0; pc < len(filter); pc++ {
@@ -96,7 +96,7 @@ func run(filter []unix.SockFilter, d *data) (uint32, error) {
 
 func mustRun(t *testing.T, filter []unix.SockFilter, d *data) uint32 {
 	t.Helper()
-	v, err := run(filter, d)
+	v, err := interpret(filter, d)
 	if err != nil {
 		t.Fatalf("interpret: %v", err)
 	}

@@ -151,7 +151,7 @@ func (p *policy) verdicts(rules []rule, wide bool) code {
 		return code{ret(rules[0].ret)}
 	}
 	var out code
-	for _, r := range rules {
+	for _, r := range merge(rules) {
 		out = append(out, r.build(wide)...)
 	}
 	return append(out, ret(p.ret))
@@ -185,7 +185,7 @@ func (r rule) build(wide bool) code {
 	return append(out, ret(r.ret))
 }
 
-// distance: a rule has at most 6 conditions of 6 instructions each, so a byte is enough.
+// distance: a rule has at most 6 conditions of 5 instructions or, the last one, of maxRuns runs, so a byte is enough.
 func distance(target uint8, at, end, after int) uint8 {
 	switch target {
 	case pass:
@@ -206,6 +206,8 @@ func (c cond) build(wide bool) code {
 	switch op {
 	case specs.OpMaskedEqual:
 		return c.masked(wide)
+	case opAmong:
+		return c.among(wide)
 	case specs.OpNotEqual:
 		yes, no = fail, pass
 	case specs.OpGreaterThan:

@@ -30,6 +30,7 @@ type cond struct {
 	op    specs.LinuxSeccompOperator
 	value uint64
 	mask  uint64
+	runs  []run // of opAmong: the low halves that match
 }
 
 // rule gives its verdict where all its conditions hold.
