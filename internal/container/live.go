@@ -28,7 +28,19 @@ func (s *Store) SetLive(id string) (*os.File, error) {
 		f.Close()
 		return nil, &Error{Verb: "start container", Object: id, Kind: ErrRunning}
 	}
+	if !sameFile(f, filepath.Join(s.RunDir(id), "live")) {
+		// Another monitor ended in between and took the directory with it: a lock on a deleted file
+		// protects nothing.
+		f.Close()
+		return s.SetLive(id)
+	}
 	return f, nil
+}
+
+// sameFile says whether path still names the open file.
+func sameFile(f *os.File, path string) bool {
+	var mine, now unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &mine) == nil && unix.Stat(path, &now) == nil && mine.Ino == now.Ino && mine.Dev == now.Dev
 }
 
 // Live says whether a monitor holds the container. It takes no lock that could disturb one.

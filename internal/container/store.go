@@ -258,6 +258,61 @@ func (s *Store) Hide(id string) (trash string, err error) {
 	return trash, nil
 }
 
+// Forget removes a container for good: Hide, then cleanup (its snapshot: what no other part of the
+// store knows), then its ids, then its directory. What a crash leaves undone the sweep does through
+// FinishForget. Only for a container without a living monitor, or by its own monitor.
+func (s *Store) Forget(id string, cleanup func(dir string, r *Record) error) error {
+	if _, err := s.Hide(id); err != nil {
+		return err
+	}
+	return s.FinishForget(id, cleanup)
+}
+
+// FinishForget does what is left of a removal, or undoes a creation that was cut short: everything about
+// an invisible container, under its lock, so that several may try. cleanup's record is nil if there is
+// none that can be read.
+func (s *Store) FinishForget(id string, cleanup func(dir string, r *Record) error) error {
+	unlock, err := s.Lock(id)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	defer os.Remove(s.lockPath(id))
+	trash := s.Dir("." + id)
+	if _, err := os.Lstat(trash); err != nil {
+		return nil
+	}
+	r, slot := readHidden(trash), -1
+	if err := cleanup(trash, r); err != nil {
+		return err
+	}
+	if r == nil || r.IDs != nil {
+		if r != nil {
+			slot = r.IDs.Slot
+		}
+		if err := s.ReleaseIDs(id, slot); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(trash); err != nil {
+		return &Error{Verb: "remove container", Object: id, Cause: err}
+	}
+	return nil
+}
+
+// readHidden reads the record of an invisible container, nil if it has none yet.
+func readHidden(dir string) *Record {
+	b, err := os.ReadFile(filepath.Join(dir, "record.json"))
+	if err != nil {
+		return nil
+	}
+	r := new(Record)
+	if json.Unmarshal(b, r) != nil {
+		return nil
+	}
+	return r
+}
+
 // Half lists ids of containers whose making or removal was cut short: those with an invisible
 // directory that nobody is working on.
 func (s *Store) Half() ([]string, error) {

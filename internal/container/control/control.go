@@ -3,16 +3,14 @@
 // as descriptor 3, which counts as its first connection.
 //
 // A connection carries one operation. The client sends a Request frame, the monitor answers with one
-// Reply frame; if the operation has streams (start with Attach, attach, exec) data frames follow in
-// both directions until the monitor's Exit frame. Closing the connection detaches: the process goes on.
+// Reply frame. If the operation has streams (start, attach or exec with Stdin, Stdout or Stderr; not a
+// detached exec) or waits (wait, exec-wait), frames follow in both directions until the monitor's Exit
+// frame. Closing the connection detaches: the process goes on. Standard input is passed on in order and
+// waits for the process to read it, and a KindSignal or KindResize frame waits behind it: what must not
+// wait goes as OpSignal or OpResize on a connection of its own.
 package control
 
 import (
-	"encoding/binary"
-	"encoding/json"
-	"fmt"
-	"io"
-
 	"gourd/internal/container"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -69,6 +67,8 @@ type Request struct {
 	Stdout bool  `json:"stdout,omitempty"`
 	Stderr bool  `json:"stderr,omitempty"`
 	Size   *Size `json:"size,omitempty"` // the client's window
+	// Wait (start without streams): keep the connection and send the Exit frame at the end.
+	Wait bool `json:"wait,omitempty"`
 
 	Signal  string `json:"signal,omitempty"`  // "SIGTERM"
 	All     bool   `json:"all,omitempty"`     // signal: every process of the container
@@ -104,6 +104,8 @@ type Reply struct {
 	Pid       int        `json:"pid,omitempty"`        // start, exec: on the host
 	Notices   []string   `json:"notices,omitempty"`    // start: what the user should know
 	Execs     []ExecInfo `json:"execs,omitempty"`
+	// Code is the exit code of a process that could not be started: 126, 127, or 125.
+	Code int `json:"code,omitempty"`
 }
 
 // ExecInfo is one exec process for inspect and top.
@@ -131,48 +133,5 @@ func (r *Reply) Err() error {
 
 // ReplyError makes the Reply for an error.
 func ReplyError(err error) *Reply {
-	return &Reply{Error: err.Error(), ErrorKind: container.KindName(err)}
-}
-
-// WriteFrame sends one frame with a single write, so that frames of several writers don't mix as long
-// as each holds the connection's lock around it.
-func WriteFrame(w io.Writer, kind Kind, payload []byte) error {
-	if len(payload) > MaxFrame {
-		return fmt.Errorf("send control frame: %d bytes are more than %d", len(payload), MaxFrame)
-	}
-	b := make([]byte, 5+len(payload))
-	b[0] = byte(kind)
-	binary.BigEndian.PutUint32(b[1:], uint32(len(payload)))
-	copy(b[5:], payload)
-	_, err := w.Write(b)
-	return err
-}
-
-// WriteJSON sends v as a frame.
-func WriteJSON(w io.Writer, kind Kind, v any) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	return WriteFrame(w, kind, b)
-}
-
-// ReadFrame reads one frame into buf where it fits, else into new memory. io.EOF: the peer closed
-// between two frames.
-func ReadFrame(r io.Reader, buf []byte) (Kind, []byte, error) {
-	var head [5]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return 0, nil, err
-	}
-	n := binary.BigEndian.Uint32(head[1:])
-	if n > MaxFrame {
-		return 0, nil, fmt.Errorf("read control frame: %d bytes are more than %d", n, MaxFrame)
-	}
-	if int(n) > len(buf) {
-		buf = make([]byte, n)
-	}
-	if _, err := io.ReadFull(r, buf[:n]); err != nil {
-		return 0, nil, fmt.Errorf("read control frame: %w", err)
-	}
-	return Kind(head[0]), buf[:n], nil
+	return &Reply{Error: err.Error(), ErrorKind: container.KindName(err), Code: container.ExitCode(err)}
 }
