@@ -69,7 +69,7 @@ func (a *app) setLog() error {
 	if a.debug {
 		level = slog.LevelDebug
 	}
-	slog.SetDefault(slog.New(slog.NewTextHandler(a.err, &slog.HandlerOptions{Level: level})))
+	slog.SetDefault(slog.New(&lineHandler{w: a.err, level: level}))
 	return nil
 }
 

@@ -58,8 +58,11 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	if err == nil {
 		return 0
 	}
-	code := 1
 	var coded *exitError
+	if isFlagError(err) && !errors.As(err, &coded) {
+		err = flagError(cmd, err)
+	}
+	code := 1
 	if errors.As(err, &coded) {
 		if code = coded.code; coded.err == nil {
 			return code
@@ -67,7 +70,16 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	}
 	var usage *usageError
 	if errors.As(err, &usage) {
-		fmt.Fprintf(w, "%s: %s\n\nUsage:  %s\n\nRun '%s --help' for more information\n", cmd.CommandPath(), oneLine(err), useLine(cmd), cmd.CommandPath())
+		path := cmd.CommandPath()
+		_, verb, found := strings.Cut(path, " ")
+		separator := ": "
+		if cmd.HasSubCommands() {
+			separator = " " // the error begins with the unknown command's name
+		}
+		if found {
+			verb += separator
+		}
+		fmt.Fprintf(w, "gourd: %s%s (see '%s --help')\n", verb, oneLine(err), path)
 		return code
 	}
 	fmt.Fprintf(w, "gourd: %s\n", oneLine(err))

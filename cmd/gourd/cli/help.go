@@ -41,7 +41,9 @@ func (a *app) printHelp(cmd *cobra.Command, w io.Writer) {
 		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			if f.Name != "help" {
-				flags.AddFlag(f)
+				shown := *f
+				shown.NoOptDefVal = "" // pflag would write "[=true|false]" behind every switch
+				flags.AddFlag(&shown)
 			}
 		})
 		fmt.Fprintf(w, "\n%s:\n%s", title, flags.FlagUsagesWrapped(min(terminal.Width(a.out, 80), 120)-1))

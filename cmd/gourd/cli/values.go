@@ -90,15 +90,31 @@ func refuse(cmd *cobra.Command, why string, lines ...string) {
 	}
 }
 
-// flagError turns pflag's errors into gourd's: the flag, the value, the reason; exit code 125.
-func flagError(_ *cobra.Command, err error) error {
+// flagError turns pflag's errors into gourd's: the flag, the value, the reason. Docker's exit code is
+// 125 for every verb; what is refused by name is an error like any other, except on the way to a container.
+func flagError(cmd *cobra.Command, err error) error {
 	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
-		name := "--" + invalid.GetFlag().Name
-		if r, ok := invalid.GetFlag().Value.(*refused); ok {
-			return &exitError{125, fmt.Errorf("%s is %s", name, r.why)}
-		}
-		return &exitError{125, &usageError{fmt.Errorf("%s %s: %w", name, invalid.GetValue(), invalid.Unwrap())}}
+	if !errors.As(err, &invalid) {
+		return &exitError{125, &usageError{err}}
 	}
-	return &exitError{125, &usageError{err}}
+	name := "--" + invalid.GetFlag().Name
+	if r, ok := invalid.GetFlag().Value.(*refused); ok {
+		err := fmt.Errorf("%s is %s", name, r.why)
+		if cmd.Name() == "run" || cmd.Name() == "create" {
+			return &exitError{125, err}
+		}
+		return err
+	}
+	return &exitError{125, &usageError{fmt.Errorf("%s %s: %w", name, invalid.GetValue(), invalid.Unwrap())}}
+}
+
+// isFlagError says whether pflag made the error: cobra doesn't hand those of the flags before the verb to flagError.
+func isFlagError(err error) bool {
+	var (
+		invalid *pflag.InvalidValueError
+		unknown *pflag.NotExistError
+		lacking *pflag.ValueRequiredError
+		syntax  *pflag.InvalidSyntaxError
+	)
+	return errors.As(err, &invalid) || errors.As(err, &unknown) || errors.As(err, &lacking) || errors.As(err, &syntax)
 }
