@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"gourd/internal/container"
 	"gourd/internal/engine"
@@ -45,16 +46,47 @@ func (a *app) completeContainer(states []container.Status) completion {
 	}
 }
 
+// completeImages offers names of images for every argument.
+func (a *app) completeImages(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	e, err := a.quietEngine()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	list, _ := e.Images(context.Background(), nil)
+	var names []string
+	for _, sum := range list {
+		for _, name := range sum.RepoTags {
+			if !slices.Contains(args, name) {
+				names = append(names, strings.TrimSuffix(name, ":latest"))
+			}
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeImage offers names for the first argument only; behind it (run IMAGE …) files.
+func (a *app) completeImage(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return a.completeImages(cmd, args, typed)
+}
+
 // listForCompletion reads without tidying: completing must change nothing. Errors offer nothing.
 func (a *app) listForCompletion() []engine.Listed {
-	cfg, err := a.config()
-	if err != nil {
-		return nil
-	}
-	e, err := engine.Open(cfg)
+	e, err := a.quietEngine()
 	if err != nil {
 		return nil
 	}
 	list, _ := e.List(context.Background(), engine.ListOptions{All: true})
 	return list
+}
+
+// quietEngine opens the engine without tidying.
+func (a *app) quietEngine() (*engine.Engine, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, err
+	}
+	return engine.Open(cfg)
 }

@@ -46,7 +46,8 @@ func newContainerGroup(a *app) *cobra.Command {
 }
 
 func newImageGroup(a *app) *cobra.Command {
-	cmd := group("image", "Manage images")
+	cmd := group("image", "Manage images",
+		newHistory(a), newImport(a), newImageInspect(a), newLoad(a), named(newImages(a), "ls", "list"), named(newRmi(a), "rm", "remove"), newSave(a), newTag(a))
 	addRefused(cmd, notYet, imageNotYet)
 	return cmd
 }

@@ -35,11 +35,11 @@ func (a *app) newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { a.printHelp(cmd, a.out) })
 	root.AddGroup(&cobra.Group{ID: "common", Title: "Common commands:"}, &cobra.Group{ID: "management", Title: "Management commands:"})
-	root.AddCommand(inGroup("common", newRun(a), newExec(a), newPs(a), newExplain(a), newVersion(a), newInfo(a))...)
+	root.AddCommand(inGroup("common", newRun(a), newExec(a), newPs(a), newImages(a), newExplain(a), newVersion(a), newInfo(a))...)
 	root.AddCommand(newContainerGroup(a), newImageGroup(a), newSystemGroup(a))
 	root.AddCommand(
-		newAttach(a), newCreate(a), newInspect(a), newKill(a), newLogs(a), newPause(a), newPort(a),
-		newRename(a), newRestart(a), newRm(a), newStart(a), newStop(a), newTop(a), newUnpause(a), newWait(a))
+		newAttach(a), newCreate(a), newHistory(a), newImport(a), newInspect(a), newKill(a), newLoad(a), newLogs(a), newPause(a), newPort(a),
+		newRename(a), newRestart(a), newRm(a), newRmi(a), newSave(a), newStart(a), newStop(a), newTag(a), newTop(a), newUnpause(a), newWait(a))
 	root.AddCommand(newCompletion(a))
 	root.SetHelpCommand(newHelp())
 	root.CompletionOptions.DisableDefaultCmd = true
