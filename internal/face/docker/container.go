@@ -4,23 +4,44 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"gourd/internal/container"
 	"gourd/internal/engine"
 
-	api "github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
-	"github.com/moby/moby/api/types/network"
-	"github.com/moby/moby/api/types/storage"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Container is docker's object for a container and, apart from it, what only gourd has.
+// Container is docker's object for a container and, at its end, what only gourd has.
 type Container struct {
-	api.InspectResponse
-	Gourd Extra
+	ID              string `json:"Id"`
+	Created         string
+	Path            string
+	Args            []string
+	State           *State
+	Image           string
+	ResolvConfPath  string
+	HostnamePath    string
+	HostsPath       string
+	LogPath         string
+	Name            string
+	RestartCount    int
+	Driver          string
+	Platform        string
+	MountLabel      string
+	ProcessLabel    string
+	AppArmorProfile string
+	ExecIDs         []string
+	HostConfig      *HostConfig
+	GraphDriver     *GraphDriver `json:",omitempty"`
+	SizeRw          *int64       `json:",omitempty"`
+	SizeRootFs      *int64       `json:",omitempty"`
+	Mounts          []MountPoint
+	Config          *Config
+	NetworkSettings *NetworkSettings
+	Gourd           Extra
 }
 
 // Extra is what docker's object has no place for.
@@ -37,13 +58,13 @@ type Extra struct {
 func NewContainer(d *engine.Details) *Container {
 	r, spec := d.Record, d.Spec
 	command := slices.Concat(r.Entrypoint, r.Cmd)
-	c := &Container{InspectResponse: api.InspectResponse{
+	c := &Container{
 		ID: r.ID, Created: stamp(r.Created), Args: []string{}, State: newState(&r.State), Image: r.ImageID,
 		ResolvConfPath: d.ResolvConfPath, HostnamePath: d.HostnamePath, HostsPath: d.HostsPath, LogPath: d.LogPath,
 		Name: "/" + r.Name, RestartCount: r.State.RestartCount, Driver: r.Driver, Platform: "linux",
 		HostConfig: newHostConfig(r, spec), Mounts: newMounts(r.Mounts), Config: newConfig(r, spec), NetworkSettings: newNetworkSettings(r),
 		ExecIDs: d.Execs, GraphDriver: newGraphDriver(r, d.RootFS),
-	}}
+	}
 	if len(command) > 0 {
 		c.Path, c.Args = command[0], command[1:]
 	}
@@ -64,10 +85,10 @@ func NewContainer(d *engine.Details) *Container {
 // stamp writes a time as the API does; one that has not come yet is year 1.
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 
-func newState(s *container.State) *api.State {
+func newState(s *container.State) *State {
 	is := func(status container.Status) bool { return s.Status == status }
-	state := &api.State{
-		Status: api.ContainerState(s.Status), Running: is(container.Running) || is(container.Paused) || is(container.Restarting),
+	state := &State{
+		Status: string(s.Status), Running: is(container.Running) || is(container.Paused) || is(container.Restarting),
 		Paused: is(container.Paused), Restarting: is(container.Restarting), OOMKilled: s.OOMKilled, Dead: is(container.Dead),
 		ExitCode: s.ExitCode, Error: s.Error, StartedAt: stamp(s.Started), FinishedAt: stamp(s.Finished),
 	}
@@ -77,12 +98,11 @@ func newState(s *container.State) *api.State {
 	return state
 }
 
-func newConfig(r *container.Record, spec *specs.Spec) *api.Config {
-	c := &api.Config{
+func newConfig(r *container.Record, spec *specs.Spec) *Config {
+	c := &Config{
 		Hostname: spec.Hostname, Domainname: spec.Domainname, User: r.User, OpenStdin: r.OpenStdin, StdinOnce: r.OpenStdin,
 		AttachStdout: true, AttachStderr: true, AttachStdin: r.OpenStdin, Cmd: r.Cmd, Entrypoint: r.Entrypoint, Image: r.Image,
 		WorkingDir: r.Workdir, Labels: r.Labels, StopSignal: r.StopSignal, StopTimeout: r.StopTimeout, ExposedPorts: newPorts(r.Network.Exposed),
-		NetworkDisabled: false,
 	}
 	if c.Labels == nil {
 		c.Labels = map[string]string{}
@@ -91,7 +111,7 @@ func newConfig(r *container.Record, spec *specs.Spec) *api.Config {
 		c.Tty, c.Env = spec.Process.Terminal, spec.Process.Env
 	}
 	for _, m := range r.Mounts {
-		if m.Type == "volume" && m.Source == "" {
+		if m.Type == "volume" && m.Spelled == m.Destination {
 			if c.Volumes == nil {
 				c.Volumes = map[string]struct{}{}
 			}
@@ -101,30 +121,37 @@ func newConfig(r *container.Record, spec *specs.Spec) *api.Config {
 	return c
 }
 
-func newPorts(exposed []string) network.PortSet {
-	var ports network.PortSet
+// newPorts spells ranges of exposed ports out: docker lists each port.
+func newPorts(exposed []string) map[string]struct{} {
+	var ports map[string]struct{}
 	for _, e := range exposed {
-		span, err := network.ParsePortRange(e)
-		if err != nil {
+		span, proto, found := strings.Cut(e, "/")
+		if !found {
+			proto = "tcp"
+		}
+		from, to, isRange := strings.Cut(span, "-")
+		if !isRange {
+			to = from
+		}
+		first, err1 := strconv.ParseUint(from, 10, 16)
+		last, err2 := strconv.ParseUint(to, 10, 16)
+		if err1 != nil || err2 != nil {
 			continue
 		}
 		if ports == nil {
-			ports = network.PortSet{}
+			ports = map[string]struct{}{}
 		}
-		for p := range span.All() {
-			ports[p] = struct{}{}
+		for p := first; p <= last; p++ {
+			ports[strconv.FormatUint(p, 10)+"/"+proto] = struct{}{}
 		}
 	}
 	return ports
 }
 
-func newMounts(mounts []container.Mount) []api.MountPoint {
-	list := make([]api.MountPoint, 0, len(mounts))
+func newMounts(mounts []container.Mount) []MountPoint {
+	list := make([]MountPoint, 0, len(mounts))
 	for _, m := range mounts {
-		p := api.MountPoint{
-			Type: mount.Type(m.Type), Name: m.Name, Source: m.Source, Destination: m.Destination,
-			Mode: m.Mode, RW: m.RW, Propagation: mount.Propagation(m.Propagation),
-		}
+		p := MountPoint{Type: m.Type, Name: m.Name, Source: m.Source, Destination: m.Destination, Mode: m.Mode, RW: m.RW, Propagation: m.Propagation}
 		if m.Type == "volume" {
 			p.Driver = "local"
 		}
@@ -133,11 +160,11 @@ func newMounts(mounts []container.Mount) []api.MountPoint {
 	return list
 }
 
-func newNetworkSettings(r *container.Record) *api.NetworkSettings {
-	s := &api.NetworkSettings{Ports: network.PortMap{}, Networks: map[string]*network.EndpointSettings{}}
-	if r.State.Process.Pid > 0 && r.State.Status != container.Exited {
+func newNetworkSettings(r *container.Record) *NetworkSettings {
+	s := &NetworkSettings{Ports: map[string][]PortBinding{}, Networks: map[string]*Endpoint{}}
+	if newState(&r.State).Running {
 		s.SandboxID = r.ID
-		s.SandboxKey = filepath.Join("/proc", itoa(r.State.Process.Pid), "ns/net")
+		s.SandboxKey = filepath.Join("/proc", strconv.Itoa(r.State.Process.Pid), "ns/net")
 	}
 	for p := range newPorts(r.Network.Exposed) {
 		s.Ports[p] = nil
@@ -146,29 +173,26 @@ func newNetworkSettings(r *container.Record) *api.NetworkSettings {
 		s.Networks[r.Network.Endpoints[i].Network] = newEndpoint(&r.Network.Endpoints[i])
 	}
 	if mode := networkMode(r); len(s.Networks) == 0 && !strings.HasPrefix(mode, "container:") {
-		s.Networks[mode] = &network.EndpointSettings{}
+		s.Networks[mode] = &Endpoint{}
 	}
 	return s
 }
 
-func newEndpoint(e *container.Endpoint) *network.EndpointSettings {
-	s := &network.EndpointSettings{NetworkID: e.Network}
-	s.MacAddress.UnmarshalText([]byte(e.MAC))
+func newEndpoint(e *container.Endpoint) *Endpoint {
+	s := &Endpoint{NetworkID: e.Network, MacAddress: e.MAC, Gateway: e.Gateway4, IPv6Gateway: e.Gateway6}
 	if p, err := netip.ParsePrefix(e.IPv4); err == nil {
-		s.IPAddress, s.IPPrefixLen = p.Addr(), p.Bits()
+		s.IPAddress, s.IPPrefixLen = p.Addr().String(), p.Bits()
 	}
 	if p, err := netip.ParsePrefix(e.IPv6); err == nil {
-		s.GlobalIPv6Address, s.GlobalIPv6PrefixLen = p.Addr(), p.Bits()
+		s.GlobalIPv6Address, s.GlobalIPv6PrefixLen = p.Addr().String(), p.Bits()
 	}
-	s.Gateway, _ = netip.ParseAddr(e.Gateway4)
-	s.IPv6Gateway, _ = netip.ParseAddr(e.Gateway6)
 	return s
 }
 
 // newGraphDriver tells where the layers are. The tree is mounted in the container's own mount namespace
 // only, so there is no MergedDir on the host; /proc/PID/root is it while the container runs.
-func newGraphDriver(r *container.Record, fs *container.RootFS) *storage.DriverData {
-	d := &storage.DriverData{Name: r.Driver, Data: map[string]string{}}
+func newGraphDriver(r *container.Record, fs *container.RootFS) *GraphDriver {
+	d := &GraphDriver{Name: r.Driver, Data: map[string]string{}}
 	if fs == nil {
 		return d
 	}

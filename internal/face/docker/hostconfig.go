@@ -4,21 +4,13 @@ import (
 	"bytes"
 	"fmt"
 	"math/big"
-	"net/netip"
 	"os"
-	"strconv"
 	"strings"
 
 	"gourd/internal/container"
 
-	"github.com/moby/moby/api/types/blkiodev"
-	api "github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/mount"
-	"github.com/moby/moby/api/types/network"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
-
-func itoa(n int) string { return strconv.Itoa(n) }
 
 // networkMode is the mode by docker's name for it.
 func networkMode(r *container.Record) string {
@@ -38,16 +30,16 @@ func orElse(s, otherwise string) string {
 
 // newHostConfig is what is between the container and this machine: from the record what the user said,
 // from the spec what it means.
-func newHostConfig(r *container.Record, spec *specs.Spec) *api.HostConfig {
-	h := &api.HostConfig{
-		LogConfig:     api.LogConfig{Type: orElse(r.Log.Driver, "json-file"), Config: r.Log.Opts},
-		NetworkMode:   api.NetworkMode(networkMode(r)),
-		PortBindings:  network.PortMap{},
-		RestartPolicy: api.RestartPolicy{Name: api.RestartPolicyMode(orElse(r.Restart.Name, "no")), MaximumRetryCount: r.Restart.MaxRetries},
+func newHostConfig(r *container.Record, spec *specs.Spec) *HostConfig {
+	h := &HostConfig{
+		LogConfig:     LogConfig{Type: orElse(r.Log.Driver, "json-file"), Config: r.Log.Opts},
+		NetworkMode:   networkMode(r),
+		PortBindings:  map[string][]PortBinding{},
+		RestartPolicy: RestartPolicy{Name: orElse(r.Restart.Name, "no"), MaximumRetryCount: r.Restart.MaxRetries},
 		AutoRemove:    r.AutoRemove, Annotations: r.Annotations, CapAdd: r.CapAdd, CapDrop: r.CapDrop,
-		CgroupnsMode: api.CgroupnsMode(orElse(r.Modes.Cgroup, "private")), IpcMode: api.IpcMode(orElse(r.Modes.IPC, "private")),
-		PidMode: api.PidMode(r.Modes.Pid), UTSMode: api.UTSMode(r.Modes.UTS), UsernsMode: api.UsernsMode(r.Modes.User),
-		DNS: newAddresses(r.Network.DNS), DNSOptions: r.Network.DNSOptions, DNSSearch: r.Network.DNSSearch, ExtraHosts: r.Network.ExtraHosts,
+		CgroupnsMode: orElse(r.Modes.Cgroup, "private"), IpcMode: orElse(r.Modes.IPC, "private"),
+		PidMode: r.Modes.Pid, UTSMode: r.Modes.UTS, UsernsMode: r.Modes.User,
+		DNS: notNil(r.Network.DNS), DNSOptions: notNil(r.Network.DNSOptions), DNSSearch: notNil(r.Network.DNSSearch), ExtraHosts: r.Network.ExtraHosts,
 		GroupAdd: r.GroupAdd, Privileged: r.Privileged, SecurityOpt: r.SecurityOpt, Tmpfs: r.Tmpfs, ShmSize: r.ShmSize,
 		Runtime: orElse(r.Runtime, "gourd"), Init: &r.Init,
 	}
@@ -68,18 +60,16 @@ func newHostConfig(r *container.Record, spec *specs.Spec) *api.HostConfig {
 	return h
 }
 
-func newAddresses(list []string) []netip.Addr {
-	addrs := []netip.Addr{}
-	for _, s := range list {
-		if a, err := netip.ParseAddr(s); err == nil {
-			addrs = append(addrs, a)
-		}
+// notNil is a list that JSON shows as [] where docker shows it so.
+func notNil(list []string) []string {
+	if list == nil {
+		return []string{}
 	}
-	return addrs
+	return list
 }
 
 // addMounts puts -v into Binds as it was spelled, --mount into Mounts.
-func addMounts(h *api.HostConfig, mounts []container.Mount) {
+func addMounts(h *HostConfig, mounts []container.Mount) {
 	for _, m := range mounts {
 		if m.Spelled != "" {
 			h.Binds = append(h.Binds, m.Spelled)
@@ -89,11 +79,11 @@ func addMounts(h *api.HostConfig, mounts []container.Mount) {
 		if m.Name != "" {
 			source = m.Name
 		}
-		h.Mounts = append(h.Mounts, mount.Mount{Type: mount.Type(m.Type), Source: source, Target: m.Destination, ReadOnly: !m.RW})
+		h.Mounts = append(h.Mounts, MountRequest{Type: m.Type, Source: source, Target: m.Destination, ReadOnly: !m.RW})
 	}
 }
 
-func addProcess(h *api.HostConfig, p *specs.Process) {
+func addProcess(h *HostConfig, p *specs.Process) {
 	if p.OOMScoreAdj != nil {
 		h.OomScoreAdj = *p.OOMScoreAdj
 	}
@@ -102,16 +92,16 @@ func addProcess(h *api.HostConfig, p *specs.Process) {
 	}
 	for _, l := range p.Rlimits {
 		name := strings.ToLower(strings.TrimPrefix(l.Type, "RLIMIT_"))
-		h.Ulimits = append(h.Ulimits, &api.Ulimit{Name: name, Soft: int64(l.Soft), Hard: int64(l.Hard)})
+		h.Ulimits = append(h.Ulimits, Ulimit{Name: name, Soft: int64(l.Soft), Hard: int64(l.Hard)})
 	}
 }
 
-func newResources(r *container.Record, spec *specs.Spec, ulimits []*api.Ulimit) api.Resources {
-	res := api.Resources{
-		CgroupParent: r.CgroupParent, NanoCPUs: nanoCPUs(r.CPUs), Ulimits: ulimits, Devices: []api.DeviceMapping{}, BlkioWeightDevice: []*blkiodev.WeightDevice{},
+func newResources(r *container.Record, spec *specs.Spec, ulimits []Ulimit) Resources {
+	res := Resources{
+		CgroupParent: r.CgroupParent, NanoCPUs: nanoCPUs(r.CPUs), Ulimits: ulimits, Devices: []Device{}, BlkioWeightDevice: []Throttle{},
 	}
 	for _, d := range r.Devices {
-		res.Devices = append(res.Devices, api.DeviceMapping{PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Permissions})
+		res.Devices = append(res.Devices, Device{PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Permissions})
 	}
 	if spec.Linux == nil || spec.Linux.Resources == nil {
 		return res
@@ -136,7 +126,7 @@ func nanoCPUs(cpus string) int64 {
 	return new(big.Int).Quo(n.Num(), n.Denom()).Int64()
 }
 
-func addMemory(res *api.Resources, m *specs.LinuxMemory) {
+func addMemory(res *Resources, m *specs.LinuxMemory) {
 	if m == nil {
 		return
 	}
@@ -149,7 +139,7 @@ func addMemory(res *api.Resources, m *specs.LinuxMemory) {
 }
 
 // addCPU leaves period and quota at 0 where --cpus made them, as docker does.
-func addCPU(res *api.Resources, c *specs.LinuxCPU) {
+func addCPU(res *Resources, c *specs.LinuxCPU) {
 	if c == nil {
 		return
 	}
@@ -160,7 +150,7 @@ func addCPU(res *api.Resources, c *specs.LinuxCPU) {
 	res.CPURealtimePeriod, res.CPURealtimeRuntime = int64(deref(c.RealtimePeriod)), deref(c.RealtimeRuntime)
 }
 
-func addBlockIO(res *api.Resources, b *specs.LinuxBlockIO) {
+func addBlockIO(res *Resources, b *specs.LinuxBlockIO) {
 	if b == nil {
 		return
 	}
@@ -169,10 +159,10 @@ func addBlockIO(res *api.Resources, b *specs.LinuxBlockIO) {
 	res.BlkioDeviceReadIOps, res.BlkioDeviceWriteIOps = throttles(b.ThrottleReadIOPSDevice), throttles(b.ThrottleWriteIOPSDevice)
 }
 
-func throttles(list []specs.LinuxThrottleDevice) []*blkiodev.ThrottleDevice {
-	var out []*blkiodev.ThrottleDevice
+func throttles(list []specs.LinuxThrottleDevice) []Throttle {
+	var out []Throttle
 	for _, t := range list {
-		out = append(out, &blkiodev.ThrottleDevice{Path: devicePath(t.Major, t.Minor), Rate: t.Rate})
+		out = append(out, Throttle{Path: devicePath(t.Major, t.Minor), Rate: t.Rate})
 	}
 	return out
 }

@@ -1,21 +1,39 @@
 package docker
 
 import (
-	"encoding/json"
-
 	"gourd/internal/image"
-
-	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
-	api "github.com/moby/moby/api/types/image"
 )
 
+// Image is docker's object for an image.
+type Image struct {
+	ID           string `json:"Id"`
+	RepoTags     []string
+	RepoDigests  []string
+	Comment      string `json:",omitempty"`
+	Created      string `json:",omitempty"`
+	Author       string `json:",omitempty"`
+	Config       *image.ContainerConfig
+	Architecture string
+	Variant      string `json:",omitempty"`
+	Os           string
+	OsVersion    string `json:",omitempty"`
+	Size         int64
+	RootFS       ImageLayers
+}
+
+// ImageLayers lists the layers, the lowest first, by the digests of their uncompressed tars.
+type ImageLayers struct {
+	Type   string   `json:",omitempty"`
+	Layers []string `json:",omitempty"`
+}
+
 // NewImage translates an image and its configuration.
-func NewImage(img *image.Image) *api.InspectResponse {
+func NewImage(img *image.Image) *Image {
 	c := img.Config
-	r := &api.InspectResponse{
-		ID: string(img.ID), RepoTags: orEmpty(img.RepoTags), RepoDigests: orEmpty(img.RepoDigests), Author: c.Author,
-		Config: newImageConfig(img.RawConfig), Architecture: c.Architecture, Variant: c.Variant, Os: c.OS, OsVersion: c.OSVersion,
-		Size: img.Size, RootFS: api.RootFS{Type: "layers"},
+	r := &Image{
+		ID: string(img.ID), RepoTags: notNil(img.RepoTags), RepoDigests: notNil(img.RepoDigests), Author: c.Author,
+		Config: &c.Config, Architecture: c.Architecture, Variant: c.Variant, Os: c.OS, OsVersion: c.OSVersion,
+		Size: img.Size, RootFS: ImageLayers{Type: "layers"},
 	}
 	for _, d := range img.DiffIDs {
 		r.RootFS.Layers = append(r.RootFS.Layers, string(d))
@@ -27,23 +45,4 @@ func NewImage(img *image.Image) *api.InspectResponse {
 		r.Comment = c.History[n-1].Comment
 	}
 	return r
-}
-
-// newImageConfig reads the part of the configuration that containers are made from. It was parsed when
-// the image was loaded, so that an error can't come up here.
-func newImageConfig(raw []byte) *dockerspec.DockerOCIImageConfig {
-	var c struct {
-		Config dockerspec.DockerOCIImageConfig `json:"config"`
-	}
-	if json.Unmarshal(raw, &c) != nil {
-		return nil
-	}
-	return &c.Config
-}
-
-func orEmpty(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
 }
