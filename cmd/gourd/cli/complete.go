@@ -52,7 +52,7 @@ func (a *app) completeImages(_ *cobra.Command, args []string, _ string) ([]strin
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	list, _ := e.Images(context.Background(), nil)
+	list, _ := e.Images(context.Background())
 	var names []string
 	for _, sum := range list {
 		for _, name := range sum.RepoTags {

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"gourd/cmd/gourd/internal/format"
+	"gourd/cmd/gourd/internal/opts"
 	"gourd/internal/image"
 
 	"github.com/spf13/cobra"
@@ -52,13 +54,10 @@ func (a *app) images(ctx context.Context, f *imagesFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(args) > 0 {
-		if f.filters == nil {
-			f.filters = map[string][]string{}
-		}
-		f.filters["reference"] = append(f.filters["reference"], args[0])
+	if err := f.completeFilters(args, time.Now()); err != nil {
+		return err
 	}
-	list, err := e.Images(ctx, f.filters)
+	list, err := e.ListImages(ctx, f.filters)
 	if err != nil {
 		return err
 	}
@@ -72,6 +71,24 @@ func (a *app) images(ctx context.Context, f *imagesFlags, args []string) error {
 		table.Columns = strings.Replace(table.Columns, `{{.Tag}}\t`, `{{.Tag}}\t{{.Digest}}\t`, 1)
 	}
 	return table.Write(a.out, f.format, f.quiet, rows)
+}
+
+// completeFilters adds the argument, a name or pattern, and spells times out.
+func (f *imagesFlags) completeFilters(args []string, now time.Time) error {
+	if len(args) > 0 {
+		if f.filters == nil {
+			f.filters = map[string][]string{}
+		}
+		f.filters["reference"] = append(f.filters["reference"], args[0])
+	}
+	for i, s := range f.filters["until"] {
+		t, err := opts.Time(s, now)
+		if err != nil {
+			return fmt.Errorf("--filter until: %w", err)
+		}
+		f.filters["until"][i] = t.Format(time.RFC3339Nano)
+	}
+	return nil
 }
 
 const none = "<none>"

@@ -10,7 +10,8 @@ func newTag(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.Tag(cmd.Context(), args[0], args[1])
+			_, err = e.Tag(cmd.Context(), args[0], args[1])
+			return err
 		},
 	}
 }
