@@ -108,8 +108,11 @@ func (x *extractor) failed(e *Entry, err error) error {
 	}
 	out := &container.Error{Verb: "extract " + e.Kind.String(), Object: fmt.Sprintf("%.300q", e.Name), Cause: err}
 	var own corrupt
-	if errors.As(err, &own) {
+	switch {
+	case errors.As(err, &own):
 		out.Kind, out.Cause = container.ErrCorrupt, own.error
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EXDEV):
+		out.Kind = container.ErrCorrupt // only links in the archive lead to these
 	}
 	return out
 }
@@ -277,8 +280,8 @@ func (x *extractor) content(f *os.File, e *Entry) error {
 		if err != nil && !end {
 			return err
 		}
-		if e.Sparse && allZero(x.buf[:n]) {
-			_, err = f.Seek(int64(n), io.SeekCurrent)
+		if e.Sparse {
+			err = writeHoles(f, x.buf[:n])
 		} else {
 			_, err = f.Write(x.buf[:n])
 		}
@@ -298,17 +301,35 @@ func (x *extractor) content(f *os.File, e *Entry) error {
 	return nil
 }
 
-func allZero(b []byte) bool {
-	for len(b) >= len(zeros) {
-		if [len(zeros)]byte(b) != zeros {
-			return false
+// holeSize is the smallest hole: a page, which is also a block of most file systems.
+const holeSize = 4096
+
+var zeroPage [holeSize]byte
+
+// writeHoles writes b at the file's position, leaving out whole pages of zeros.
+func writeHoles(f *os.File, b []byte) error {
+	for len(b) > 0 {
+		data := 0
+		for data < len(b) && !isHole(b[data:]) {
+			data += min(holeSize, len(b)-data)
 		}
-		b = b[len(zeros):]
+		if _, err := f.Write(b[:data]); err != nil {
+			return err
+		}
+		b = b[data:]
+		hole := 0
+		for hole < len(b) && isHole(b[hole:]) {
+			hole += holeSize
+		}
+		if _, err := f.Seek(int64(hole), io.SeekCurrent); err != nil {
+			return err
+		}
+		b = b[hole:]
 	}
-	return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 })
+	return nil
 }
 
-var zeros [512]byte
+func isHole(b []byte) bool { return len(b) >= holeSize && [holeSize]byte(b) == zeroPage }
 
 func (x *extractor) directory(parent int, base string, e *Entry) error {
 	err := unix.Mkdirat(parent, base, 0o700)
