@@ -49,7 +49,7 @@ type IDPool struct {
 // NetworkConfig is the default network, `--network bridge`.
 type NetworkConfig struct {
 	Default string   `toml:"default"` // the mode without --network: "bridge", "none" or "host"
-	Bridge  string   `toml:"bridge"`  // interface
+	Bridge  string   `toml:"bridge"`  // interface; "" is the first free gourdN
 	Subnet  string   `toml:"subnet"`  // "" chooses a free one
 	DNS     []string `toml:"dns"`
 }
@@ -66,7 +66,7 @@ func DefaultConfig() Config {
 		Root:    "/var/lib/gourd",
 		State:   "/run/gourd",
 		IDs:     IDPool{Base: 0x20000000, Size: 0x40000000},
-		Network: NetworkConfig{Default: "bridge", Bridge: "gourd0"},
+		Network: NetworkConfig{Default: "bridge"},
 		Log:     LogConfig{Driver: "json-file", Opts: map[string]string{"max-size": "10m", "max-file": "3"}},
 	}
 }

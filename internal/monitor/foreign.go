@@ -1,0 +1,249 @@
+package monitor
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"gourd/internal/container"
+	"gourd/internal/container/control"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// foreign makes the container with another OCI runtime, by the command line that runc, crun, runsc and
+// Kata share (runc's man pages; it isn't part of the OCI specification).
+type foreign struct {
+	runtime string
+	id      string
+	spec    *specs.Spec
+	dir     string // the runtime's files, below the container's run directory
+	execs   int
+}
+
+// newForeign prepares to drive a runtime. Its processes become this process's children when it ends,
+// so that their exit can be waited for (prctl(2), PR_SET_CHILD_SUBREAPER).
+func newForeign(runDir string, r *container.Record, spec *specs.Spec) (*foreign, error) {
+	path, err := findProgram(r.Runtime)
+	if err != nil {
+		return nil, err
+	}
+	if r.IDs != nil {
+		return nil, &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported,
+			Cause: fmt.Errorf("runtime %s can't be given idmapped layers", r.Runtime), Hint: "use --userns=host with it"}
+	}
+	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+		return nil, fmt.Errorf("become reaper of the runtime's processes: %w", err)
+	}
+	f := &foreign{runtime: path, id: r.ID, spec: spec, dir: filepath.Join(runDir, "oci")}
+	return f, os.MkdirAll(filepath.Join(f.dir, "root"), 0o700)
+}
+
+// findProgram finds a runtime by path, or by name in PATH.
+func findProgram(name string) (string, error) {
+	if strings.ContainsRune(name, '/') {
+		return name, nil
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		path := filepath.Join(dir, name)
+		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 && filepath.IsAbs(path) {
+			return path, nil
+		}
+	}
+	return "", &container.Error{Verb: "find runtime", Object: name, Kind: container.ErrInvalid,
+		Cause: errors.New("there is no such program in PATH"), Hint: "install it, or give its path"}
+}
+
+func (f *foreign) create(stdio [3]*os.File) (made, error) {
+	b, err := json.Marshal(f.spec)
+	if err != nil {
+		return made{}, err
+	}
+	if err := os.WriteFile(filepath.Join(f.dir, "config.json"), b, 0o600); err != nil {
+		return made{}, fmt.Errorf("write bundle: %w", err)
+	}
+	return f.make(stdio, f.spec.Process.Terminal, "pid", "create", "--bundle", f.dir)
+}
+
+// make runs a command that makes a process of the container, and adopts it.
+func (f *foreign) make(stdio [3]*os.File, terminal bool, pidFile string, args ...string) (m made, err error) {
+	pidFile = filepath.Join(f.dir, pidFile)
+	args = append(args, "--pid-file", pidFile)
+	var console *consoleSocket
+	if terminal {
+		if console, err = newConsoleSocket(filepath.Join(f.dir, "console.sock")); err != nil {
+			return made{}, err
+		}
+		defer console.close()
+		args = append(args, "--console-socket", console.path)
+	}
+	if err := f.command(stdio, append(args, f.id)...); err != nil {
+		return made{}, err
+	}
+	b, err := os.ReadFile(pidFile)
+	if err != nil {
+		return made{}, fmt.Errorf("read the runtime's pid file: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return made{}, fmt.Errorf("read the runtime's pid file: %w", err)
+	}
+	if console != nil {
+		if m.master, err = console.receive(); err != nil {
+			return made{}, err
+		}
+	}
+	m.exited, err = watchExit(pid)
+	return m, err
+}
+
+func (f *foreign) start() error { return f.command([3]*os.File{}, "start", f.id) }
+
+func (f *foreign) exec(e *control.Exec, p *specs.Process, stdio [3]*os.File) (made, error) {
+	f.execs++
+	name := fmt.Sprintf("exec-%d", f.execs)
+	b, err := json.Marshal(p)
+	if err != nil {
+		return made{}, err
+	}
+	file := filepath.Join(f.dir, name+".json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		return made{}, fmt.Errorf("write process: %w", err)
+	}
+	defer os.Remove(file)
+	defer os.Remove(filepath.Join(f.dir, name+".pid"))
+	return f.make(stdio, p.Terminal, name+".pid", "exec", "--detach", "--process", file)
+}
+
+func (f *foreign) signal(sig unix.Signal, all bool) error {
+	args := []string{"kill"}
+	if all {
+		args = append(args, "--all")
+	}
+	return f.command([3]*os.File{}, append(args, f.id, strconv.Itoa(int(sig)))...)
+}
+
+func (f *foreign) pause() error  { return f.command([3]*os.File{}, "pause", f.id) }
+func (f *foreign) resume() error { return f.command([3]*os.File{}, "resume", f.id) }
+
+func (f *foreign) paused() (bool, error) {
+	out, err := f.output("state", f.id)
+	if err != nil {
+		return false, err
+	}
+	var state struct{ Status string }
+	if err := json.Unmarshal(out, &state); err != nil {
+		return false, fmt.Errorf("read the runtime's state: %w", err)
+	}
+	return state.Status == "paused", nil
+}
+
+func (f *foreign) update(r *specs.LinuxResources) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(f.dir, "limits.json")
+	if err := os.WriteFile(file, b, 0o600); err != nil {
+		return fmt.Errorf("write limits: %w", err)
+	}
+	defer os.Remove(file)
+	return f.command([3]*os.File{}, "update", "--resources", file, f.id)
+}
+
+func (f *foreign) oomKilled() bool         { return false }
+func (f *foreign) killRest() error         { return nil }
+func (f *foreign) steps() []container.Step { return nil }
+
+func (f *foreign) clean() error {
+	err := f.command([3]*os.File{}, "delete", "--force", f.id)
+	return errors.Join(err, os.RemoveAll(f.dir))
+}
+
+// output runs a command of the runtime and gives what it prints.
+func (f *foreign) output(args ...string) ([]byte, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	done := make(chan []byte)
+	go func() {
+		b, _ := io.ReadAll(io.LimitReader(r, 1<<20))
+		done <- b
+	}()
+	err = f.command([3]*os.File{nil, w, nil}, args...)
+	w.Close()
+	return <-done, err
+}
+
+// command runs the runtime with these standard files (nil: the null device).
+func (f *foreign) command(stdio [3]*os.File, args ...string) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	for i := range stdio {
+		if stdio[i] == nil {
+			stdio[i] = null
+		}
+	}
+	log := filepath.Join(f.dir, "log.json")
+	os.Remove(log)
+	argv := append([]string{f.runtime, "--root", filepath.Join(f.dir, "root"), "--log", log, "--log-format", "json"}, args...)
+	p, err := os.StartProcess(f.runtime, argv, &os.ProcAttr{Env: os.Environ(), Files: stdio[:]})
+	if err != nil {
+		return &container.Error{Verb: "run runtime", Object: f.runtime, Cause: err}
+	}
+	state, err := p.Wait()
+	if err != nil {
+		return fmt.Errorf("run runtime %s: %w", f.runtime, err)
+	}
+	if state.Success() {
+		return nil
+	}
+	return f.complaint(args[0], log, state.String())
+}
+
+// complaint makes an error of what the runtime has logged last. Which sentinel it is can only be told
+// by runc's words, as dockerd and podman do.
+func (f *foreign) complaint(verb, log, state string) error {
+	text := state
+	if b, err := os.ReadFile(log); err == nil {
+		for line := range bytes.SplitSeq(b, []byte("\n")) {
+			var entry struct{ Level, Msg string }
+			if json.Unmarshal(line, &entry) == nil && entry.Msg != "" && (entry.Level == "error" || entry.Level == "fatal") {
+				text = entry.Msg
+			}
+		}
+	}
+	return &container.Error{Verb: filepath.Base(f.runtime), Object: verb, Kind: kindOfText(text), Cause: errors.New(text)}
+}
+
+func kindOfText(text string) error {
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(text, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("exec:") && has("executable file not found", "no such file or directory"):
+		return container.ErrNoCommand
+	case has("exec:", "exec ") && has("permission denied", "is a directory", "exec format error"):
+		return container.ErrNotExecutable
+	case has("container not running", "process already finished", "does not exist"):
+		return container.ErrNotRunning
+	}
+	return nil
+}

@@ -1,0 +1,4 @@
+package monitor
+
+// testRuntime is what the tests of a container's life use.
+const testRuntime = "runc"

@@ -1,0 +1,255 @@
+// Package monitor is the process that each container has: it builds the container, owns its standard
+// streams or terminal and its log, answers the engine on a socket, and records how it ended. Everything
+// else of gourd may die meanwhile.
+package monitor
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"gourd/internal/container"
+	"gourd/internal/container/control"
+	"gourd/internal/container/logfile"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// monitor is one container while it runs.
+type monitor struct {
+	store   *container.Store
+	record  *container.Record // as it was at the start; the one on disk may change meanwhile
+	spec    *specs.Spec
+	backend backend
+	log     *logfile.Writer // nil: not logged
+	buffers buffers
+	init    *process
+	execs   execs
+	live    *os.File // held locked for as long as the monitor lives
+	socket  *os.File
+	pending pending // clients that wait for an answer
+	settle  *settler
+}
+
+// chooseBackend makes the backend that a container's record asks for.
+type chooseBackend func(s *container.Store, r *container.Record, spec *specs.Spec) (backend, error)
+
+// Run is the life of a monitor: it starts container id for the client at the other end of first, and
+// returns when the container has ended and everything of it has been tidied.
+func Run(store *container.Store, id string, first *control.Conn) error {
+	return run(store, id, first, newBackend)
+}
+
+func run(store *container.Store, id string, first *control.Conn, choose chooseBackend) error {
+	var r control.Request
+	if err := control.ReadJSON(first.File, control.KindRequest, &r); err != nil {
+		return err
+	}
+	m, err := begin(store, id, &r, choose)
+	if err == nil {
+		err = m.build(&r)
+	}
+	if err != nil {
+		first.SendJSON(control.KindReply, m.failed(id, err))
+		first.Close()
+		return err
+	}
+	return m.tend(first, &r)
+}
+
+// begin claims the container and reads what it is. On an error after the claim the monitor is returned
+// too, for failed.
+func begin(store *container.Store, id string, r *control.Request, choose chooseBackend) (*monitor, error) {
+	m := &monitor{store: store}
+	if r.Op != control.OpStart || r.Version > control.Version {
+		return m, refuse(r)
+	}
+	live, err := claim(store, id)
+	if err != nil {
+		return m, err
+	}
+	m.live = live
+	if m.record, err = store.Load(id); err != nil {
+		return m, err
+	}
+	if m.spec, err = loadSpec(store.Dir(id)); err != nil {
+		return m, err
+	}
+	m.backend, err = choose(store, m.record, m.spec)
+	return m, err
+}
+
+func refuse(r *control.Request) error {
+	return &container.Error{Verb: "ask monitor for", Object: string(r.Op), Kind: container.ErrUnsupported,
+		Hint: "the container was started by another version of gourd, or it is already started"}
+}
+
+// claimTime bounds how long a start waits for the monitor of the same container's previous life.
+const claimTime = 10 * time.Second
+
+// claim is SetLive, but where the container has ended already it waits for its monitor to tidy up.
+func claim(store *container.Store, id string) (*os.File, error) {
+	for begin := time.Now(); ; time.Sleep(2 * time.Millisecond) {
+		live, err := store.SetLive(id)
+		if err == nil || !errors.Is(err, container.ErrRunning) || time.Since(begin) > claimTime {
+			return live, err
+		}
+		r, lerr := store.Load(id)
+		if lerr != nil {
+			return nil, lerr
+		}
+		if r.State.Status != container.Exited {
+			return nil, err
+		}
+	}
+}
+
+func loadSpec(dir string) (*specs.Spec, error) {
+	b, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	if err != nil {
+		return nil, &container.Error{Verb: "read spec of container", Object: filepath.Base(dir), Cause: err}
+	}
+	spec := new(specs.Spec)
+	if err := json.Unmarshal(b, spec); err != nil {
+		return nil, &container.Error{Verb: "read spec of container", Object: filepath.Base(dir), Kind: container.ErrCorrupt, Cause: err}
+	}
+	return spec, nil
+}
+
+// build makes the container and starts its program. On an error nothing but the record is left to do.
+func (m *monitor) build(r *control.Request) error {
+	var err error
+	if m.socket, err = control.Listen(m.store.SocketPath(m.record.ID)); err != nil {
+		return err
+	}
+	if m.log, err = openLog(m.store, m.record); err != nil {
+		return err
+	}
+	m.init, err = m.make(r)
+	if err != nil {
+		return err
+	}
+	if err := m.backend.start(); err != nil {
+		m.init.exited.wait()
+		m.init.streams.finish(0)
+		return err
+	}
+	return m.recordStart()
+}
+
+// make creates pid 1 and its streams.
+func (m *monitor) make(r *control.Request) (*process, error) {
+	s := new(stdio)
+	if !m.spec.Process.Terminal {
+		var err error
+		if s, err = newStdio(m.record.OpenStdin, true); err != nil {
+			return nil, err
+		}
+	}
+	setWindow(m.spec.Process, r.Size)
+	made, err := m.backend.create(s.child)
+	s.handedOver()
+	if err != nil {
+		s.closeAll()
+		return nil, err
+	}
+	p := m.newProcess(made, s, m.log, r)
+	p.signal = m.signalInit
+	return p, nil
+}
+
+// newProcess connects a process that was just made to its streams.
+func (m *monitor) newProcess(made made, s *stdio, log *logfile.Writer, r *control.Request) *process {
+	p := &process{exited: made.exited, done: make(chan struct{})}
+	p.streams = newStreams(s, made.master, log, r.Stdin, &m.buffers)
+	p.streams.clients.leaving = &m.pending
+	return p
+}
+
+// setWindow makes a terminal have the client's size from its first moment.
+func setWindow(p *specs.Process, size *control.Size) {
+	if size != nil && p.Terminal {
+		p.ConsoleSize = &specs.Box{Height: uint(size.Rows), Width: uint(size.Cols)}
+	}
+}
+
+// openLog opens the container's log, nil if it keeps none.
+func openLog(store *container.Store, r *container.Record) (*logfile.Writer, error) {
+	if r.Log.Driver == "none" {
+		return nil, nil
+	}
+	limits, err := logfile.ParseLimits(r.Log.Opts)
+	if err != nil {
+		return nil, err
+	}
+	w, err := logfile.Open(store.LogPath(r.ID), limits)
+	if err != nil {
+		return nil, &container.Error{Verb: "start container", Object: r.Name, Cause: err}
+	}
+	return w, nil
+}
+
+// recordStart writes down that the container runs.
+func (m *monitor) recordStart() error {
+	init, err := container.Identify(m.init.pid())
+	if err != nil {
+		// It has ended already. Its number is enough: nobody will take it for alive.
+		init = container.Process{Pid: m.init.pid(), Boot: container.BootID()}
+	}
+	self, err := container.Identify(unix.Getpid())
+	if err != nil {
+		return err
+	}
+	_, err = m.store.Update(m.record.ID, func(r *container.Record) error {
+		old := r.State
+		r.State = container.State{Status: container.Running, Process: init, Monitor: self, Started: time.Now(),
+			RestartCount: old.RestartCount, Cgroup: m.cgroupPath(), Systemd: old.Systemd}
+		r.Network.Endpoints = m.record.Network.Endpoints
+		return nil
+	})
+	return err
+}
+
+func (m *monitor) cgroupPath() string {
+	if m.spec.Linux == nil {
+		return ""
+	}
+	return m.spec.Linux.CgroupsPath
+}
+
+// tend answers the first client and looks after the container until its end.
+func (m *monitor) tend(first *control.Conn, r *control.Request) error {
+	reply := &control.Reply{Pid: m.init.pid()}
+	if n, ok := m.backend.(interface{ notices() []string }); ok {
+		reply.Notices = n.notices()
+	}
+	if r.Stdin || r.Stdout || r.Stderr || r.Wait {
+		if c, err := m.init.join(first, r, reply); err == nil {
+			go m.init.serve(c, r)
+		}
+	} else {
+		first.SendJSON(control.KindReply, reply)
+		first.Close()
+	}
+	m.settle = newSettler(m)
+	m.init.streams.busy = m.settle.touch
+	m.init.streams.run()
+	go m.listen()
+	m.writeSteps()
+	m.init.await(func() { m.backend.killRest() })
+	return m.end()
+}
+
+// writeSteps keeps how the container was made, for `gourd explain`.
+func (m *monitor) writeSteps() {
+	steps := m.backend.steps()
+	if len(steps) == 0 {
+		return
+	}
+	if b, err := json.Marshal(steps); err == nil {
+		container.WriteFile(filepath.Join(m.store.RunDir(m.record.ID), "steps.json"), b, 0o600)
+	}
+}

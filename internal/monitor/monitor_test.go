@@ -1,0 +1,266 @@
+package monitor
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gourd/internal/container"
+	"gourd/internal/container/control"
+	"gourd/internal/container/logfile"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+)
+
+// busyboxRoot is a root directory with busybox and what else a container needs, made once.
+var busyboxRoot = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "gourd-monitor-root-")
+	if err != nil {
+		return "", err
+	}
+	for _, d := range []string{"bin", "proc", "dev", "sys", "etc", "tmp", "root"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			return dir, err
+		}
+	}
+	path, err := exec.LookPath("busybox")
+	if err != nil {
+		return dir, err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return dir, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "bin", "busybox"), b, 0o755); err != nil {
+		return dir, err
+	}
+	out, err := exec.Command("chroot", dir, "/bin/busybox", "--install", "-s", "/bin").CombinedOutput()
+	if err != nil {
+		return dir, &exec.Error{Name: string(out), Err: err}
+	}
+	return dir, os.WriteFile(filepath.Join(dir, "etc", "passwd"), []byte("root:x:0:0::/root:/bin/sh\nweb:x:33:33::/tmp:/bin/sh\n"), 0o644)
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := busyboxRoot(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// box is one container of a test.
+type box struct {
+	*testing.T
+	store  *container.Store
+	record *container.Record
+	ended  chan error
+}
+
+// options change a test's container before it is stored.
+type options func(*container.Record, *specs.Spec)
+
+func withTerminal(_ *container.Record, s *specs.Spec) { s.Process.Terminal = true }
+func withStdin(r *container.Record, _ *specs.Spec)    { r.OpenStdin = true }
+
+// newBox stores a container that runs args, with the runtime that these tests use.
+func newBox(t *testing.T, args []string, change ...options) *box {
+	t.Helper()
+	root, err := busyboxRoot()
+	if err != nil {
+		t.Skip("no root directory with busybox (apt-get install busybox-static):", err)
+	}
+	dir := t.TempDir()
+	store, err := container.OpenStore(filepath.Join(dir, "root"), filepath.Join(dir, "state"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &container.Record{ID: container.NewID(), Name: "box", Created: time.Now(), Runtime: testRuntime, State: container.State{Status: container.Created}}
+	spec := &specs.Spec{
+		Version: "1.0.2",
+		Root:    &specs.Root{Path: root},
+		Process: &specs.Process{Args: args, Cwd: "/", Env: []string{"PATH=/bin"}},
+		Mounts: []specs.Mount{
+			{Destination: "/proc", Type: "proc", Source: "proc"},
+			{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "mode=755"}},
+			{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"newinstance", "ptmxmode=0666"}},
+		},
+		Linux: &specs.Linux{
+			CgroupsPath: "/gd-monitor-test/" + r.ID,
+			Namespaces:  []specs.LinuxNamespace{{Type: "pid"}, {Type: "mount"}, {Type: "ipc"}, {Type: "uts"}, {Type: "network"}},
+		},
+	}
+	for _, c := range change {
+		c(r, spec)
+	}
+	b, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Create(r, b, nil); err != nil {
+		t.Fatal(err)
+	}
+	return &box{T: t, store: store, record: r}
+}
+
+// start runs a monitor for it, in this process, and gives the first client.
+func (b *box) start(r control.Request) (*session, error) {
+	b.Helper()
+	ours, theirs, err := control.Pair()
+	if err != nil {
+		b.Fatal(err)
+	}
+	fd, err := unix.FcntlInt(theirs.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	theirs.Close()
+	if err != nil {
+		b.Fatal(err)
+	}
+	first, err := control.NewConn(fd)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	b.ended = ended
+	go func() { ended <- Run(b.store, b.record.ID, first) }()
+	r.Op = control.OpStart
+	reply, err := ours.Ask(&r)
+	b.Cleanup(func() { ours.Close() })
+	return &session{b, ours, reply}, err
+}
+
+func (b *box) mustStart(r control.Request) *session {
+	b.Helper()
+	s, err := b.start(r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if b.store.Live(b.record.ID) {
+			b.ask(control.Request{Op: control.OpSignal, Signal: "KILL"})
+			b.waitEnd()
+		}
+	})
+	return s
+}
+
+// ask does one operation on a connection of its own.
+func (b *box) ask(r control.Request) (*control.Reply, error) {
+	b.Helper()
+	c, err := control.Dial(b.store, b.record.ID)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	return c.Ask(&r)
+}
+
+func (b *box) dial(r control.Request) *session {
+	b.Helper()
+	c, err := control.Dial(b.store, b.record.ID)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { c.Close() })
+	reply, err := c.Ask(&r)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return &session{b, c, reply}
+}
+
+func (b *box) waitEnd() {
+	b.Helper()
+	select {
+	case err := <-b.ended:
+		if err != nil {
+			b.Error("monitor ended with", err)
+		}
+	case <-time.After(20 * time.Second):
+		b.Fatal("the monitor did not end")
+	}
+}
+
+func (b *box) state() container.State {
+	b.Helper()
+	r, err := b.store.Load(b.record.ID)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r.State
+}
+
+func (b *box) logged() string {
+	b.Helper()
+	var out bytes.Buffer
+	if _, err := logfile.Read(b.Context(), b.store.LogPath(b.record.ID), logfile.Query{Tail: -1}, func(e *logfile.Entry) error {
+		out.Write(e.Data)
+		return nil
+	}); err != nil {
+		b.Fatal(err)
+	}
+	return out.String()
+}
+
+// session is a client's connection after its reply.
+type session struct {
+	box   *box
+	conn  *control.Conn
+	reply *control.Reply
+}
+
+func (s *session) send(kind control.Kind, text string) {
+	s.box.Helper()
+	if err := s.conn.Send(kind, []byte(text)); err != nil {
+		s.box.Fatal(err)
+	}
+}
+
+// until reads output until it contains text.
+func (s *session) until(text string) string {
+	s.box.Helper()
+	s.conn.File.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var got bytes.Buffer
+	for !strings.Contains(got.String(), text) {
+		kind, b, err := s.conn.Receive(nil)
+		if err != nil || kind == control.KindExit {
+			s.box.Fatalf("no %q in the output, but %q and then %v %s", text, got.String(), err, b)
+		}
+		got.Write(b)
+	}
+	return got.String()
+}
+
+// end reads everything up to the Exit frame.
+func (s *session) end() (out, errs string, exit control.Exit) {
+	s.box.Helper()
+	s.conn.File.SetReadDeadline(time.Now().Add(20 * time.Second))
+	var o, e bytes.Buffer
+	for {
+		kind, b, err := s.conn.Receive(nil)
+		if err != nil {
+			s.box.Fatalf("after %d bytes of output: %v", o.Len(), err)
+		}
+		switch kind {
+		case control.KindStdout:
+			o.Write(b)
+		case control.KindStderr:
+			e.Write(b)
+		case control.KindExit:
+			if err := json.Unmarshal(b, &exit); err != nil {
+				s.box.Fatal(err)
+			}
+			return o.String(), e.String(), exit
+		}
+	}
+}
+
+var outputs = control.Request{Stdout: true, Stderr: true}
+
+func sh(script string) []string { return []string{"/bin/sh", "-c", script} }
