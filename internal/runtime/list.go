@@ -38,14 +38,14 @@ func (s *Store) List() ([]*View, []string, error) {
 			bad = append(bad, fmt.Sprintf("load container %s: %v", e.Name(), err))
 			continue
 		}
-		v.Owner = owner(e, owners)
+		v.Owner = userName(e, owners)
 		views = append(views, v)
 	}
 	return views, bad, nil
 }
 
-// owner is the user whose directory it is, by name or as "#uid".
-func owner(e fs.DirEntry, known map[uint32]string) string {
+// userName is the user whose directory it is, by name or as "#uid".
+func userName(e fs.DirEntry, known map[uint32]string) string {
 	info, err := e.Info()
 	if err != nil {
 		return ""

@@ -1,0 +1,3 @@
+package main
+
+func execute(c *call) (int, error) { return 0, nil }
