@@ -56,7 +56,8 @@ func (s *Store) LogPath(id string) string { return filepath.Join(s.Dir(id), id+"
 func (s *Store) SocketPath(id string) string { return filepath.Join(s.RunDir(id), "control.sock") }
 
 // Create stores a new container: the record, the spec and the name, all or nothing. prepare runs in
-// the still invisible directory and may put more files there; its error undoes everything.
+// the still invisible directory and may put more files there, also the spec where it is nil here, and
+// complete the record; its error undoes everything.
 // Errors: ErrExists if the name is taken.
 func (s *Store) Create(r *Record, spec []byte, prepare func(dir string) error) (err error) {
 	if err := CheckName(r.Name); err != nil {
@@ -81,8 +82,10 @@ func (s *Store) Create(r *Record, spec []byte, prepare func(dir string) error) (
 	if err := os.Mkdir(making, 0o700); err != nil {
 		return &Error{Verb: "create container", Object: r.Name, Cause: err}
 	}
-	if err := os.WriteFile(filepath.Join(making, "config.json"), spec, 0o600); err != nil {
-		return &Error{Verb: "create container", Object: r.Name, Cause: err}
+	if spec != nil {
+		if err := os.WriteFile(filepath.Join(making, "config.json"), spec, 0o600); err != nil {
+			return &Error{Verb: "create container", Object: r.Name, Cause: err}
+		}
 	}
 	if prepare != nil {
 		if err := prepare(making); err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -52,6 +53,8 @@ type NetworkConfig struct {
 	Bridge  string   `toml:"bridge"`  // interface; "" is the first free gourdN
 	Subnet  string   `toml:"subnet"`  // "" chooses a free one
 	DNS     []string `toml:"dns"`
+
+	subnet netip.Prefix // Subnet, parsed
 }
 
 // LogConfig is the log of containers that don't say.
@@ -123,6 +126,13 @@ func (c *Config) check() error {
 	}
 	if r := c.DefaultRuntime; r != "" && r != "gourd" && c.Runtimes[r].Path == "" {
 		return fmt.Errorf("default-runtime %q is not in [runtimes]", r)
+	}
+	if c.Network.Subnet != "" {
+		prefix, err := netip.ParsePrefix(c.Network.Subnet)
+		if err != nil {
+			return fmt.Errorf("network.subnet: %w", err)
+		}
+		c.Network.subnet = prefix
 	}
 	switch c.Network.Default {
 	case "bridge", "none", "host":

@@ -1,15 +1,11 @@
 package monitor
 
-import (
-	"gourd/internal/container"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-)
+import "gourd/internal/container"
 
 // newBackend makes the backend that the record asks for.
-func newBackend(s *container.Store, r *container.Record, spec *specs.Spec) (backend, error) {
+func newBackend(s *container.Store, r *container.Record) (backend, error) {
 	if r.Runtime != "" {
-		return newForeign(s.RunDir(r.ID), r, spec)
+		return newForeign(s, r)
 	}
 	return nil, &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported}
 }

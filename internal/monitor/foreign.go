@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"gourd/internal/container"
 	"gourd/internal/container/control"
@@ -23,14 +24,15 @@ import (
 type foreign struct {
 	runtime string
 	id      string
+	bundle  string // the container's directory
 	spec    *specs.Spec
-	dir     string // the runtime's files, below the container's run directory
-	execs   int
+	dir     string       // the runtime's files, below the container's run directory
+	made    atomic.Int32 // exec processes so far: part of their files' names
 }
 
 // newForeign prepares to drive a runtime. Its processes become this process's children when it ends,
 // so that their exit can be waited for (prctl(2), PR_SET_CHILD_SUBREAPER).
-func newForeign(runDir string, r *container.Record, spec *specs.Spec) (*foreign, error) {
+func newForeign(store *container.Store, r *container.Record) (*foreign, error) {
 	path, err := findProgram(r.Runtime)
 	if err != nil {
 		return nil, err
@@ -42,7 +44,7 @@ func newForeign(runDir string, r *container.Record, spec *specs.Spec) (*foreign,
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become reaper of the runtime's processes: %w", err)
 	}
-	f := &foreign{runtime: path, id: r.ID, spec: spec, dir: filepath.Join(runDir, "oci")}
+	f := &foreign{runtime: path, id: r.ID, bundle: store.Dir(r.ID), dir: filepath.Join(store.RunDir(r.ID), "oci")}
 	return f, os.MkdirAll(filepath.Join(f.dir, "root"), 0o700)
 }
 
@@ -61,7 +63,35 @@ func findProgram(name string) (string, error) {
 		Cause: errors.New("there is no such program in PATH"), Hint: "install it, or give its path"}
 }
 
-func (f *foreign) create(stdio [3]*os.File) (made, error) {
+// load reads the spec when it is needed first.
+func (f *foreign) load() (err error) {
+	if f.spec == nil {
+		f.spec, err = loadSpec(f.bundle)
+	}
+	return err
+}
+
+func (f *foreign) terminal() (bool, error) {
+	if err := f.load(); err != nil {
+		return false, err
+	}
+	return f.spec.Process.Terminal, nil
+}
+
+func (f *foreign) adopt(*exitWatch) error { return nil }
+
+func (f *foreign) cgroup() (path string, systemd bool) {
+	if f.spec.Linux == nil {
+		return "", false
+	}
+	return f.spec.Linux.CgroupsPath, false
+}
+
+func (f *foreign) create(stdio [3]*os.File, window *control.Size) (made, error) {
+	if err := f.load(); err != nil {
+		return made{}, err
+	}
+	setWindow(f.spec.Process, window)
 	b, err := json.Marshal(f.spec)
 	if err != nil {
 		return made{}, err
@@ -107,8 +137,7 @@ func (f *foreign) make(stdio [3]*os.File, terminal bool, pidFile string, args ..
 func (f *foreign) start() error { return f.command([3]*os.File{}, "start", f.id) }
 
 func (f *foreign) exec(e *control.Exec, p *specs.Process, stdio [3]*os.File) (made, error) {
-	f.execs++
-	name := fmt.Sprintf("exec-%d", f.execs)
+	name := fmt.Sprintf("exec-%d", f.made.Add(1))
 	b, err := json.Marshal(p)
 	if err != nil {
 		return made{}, err

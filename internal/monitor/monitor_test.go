@@ -128,7 +128,7 @@ func (b *box) start(r control.Request) (*session, error) {
 	}
 	ended := make(chan error, 1)
 	b.ended = ended
-	go func() { ended <- Run(b.store, b.record.ID, first) }()
+	go func() { ended <- Run(b.store, b.record.ID, first, nil) }()
 	r.Op = control.OpStart
 	reply, err := ours.Ask(&r)
 	b.Cleanup(func() { ours.Close() })
