@@ -23,7 +23,7 @@ import (
 //
 //	ROOT/ID/state.json    State; replaced by rename, so reading needs no lock
 //	ROOT/ID/exec.fifo     a created container waits there; gone once it is started
-//	ROOT/~seccomp/        compiled filters
+//	ROOT/~cache/          compiled filters
 //
 // The directory itself is the lock (flock) around everything that changes a container.
 type Store struct {
@@ -56,7 +56,7 @@ type State struct {
 const Paused specs.ContainerState = "paused"
 
 // filterDir has a name that no container can have.
-const filterDir = "~seccomp"
+const filterDir = "~cache"
 
 // idPattern is runc's rule.
 var idPattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w+.-]+$`) })
