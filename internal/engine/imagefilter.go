@@ -101,16 +101,3 @@ func keepNames(s *image.Summary, patterns []string) bool {
 	})
 	return !s.Dangling()
 }
-
-// History tells how an image came about, the newest line first.
-func (e *Engine) History(ctx context.Context, ref string) ([]image.HistoryLine, error) {
-	img, err := e.Image(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	images, layers, err := e.imagesAndLayers()
-	if err != nil {
-		return nil, err
-	}
-	return images.History(img, layers)
-}

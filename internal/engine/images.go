@@ -4,10 +4,11 @@ import (
 	"context"
 	"errors"
 	"io"
-	"strings"
+	"slices"
 
 	"gourd/internal/container"
 	"gourd/internal/image"
+	"gourd/internal/image/hello"
 	"gourd/internal/layer"
 )
 
@@ -26,7 +27,7 @@ func (e *Engine) findImage(ctx context.Context, ref, pull string) (*image.Image,
 		return nil, err
 	}
 	img, err := images.Resolve(ref)
-	if errors.Is(err, container.ErrNotFound) && isHello(ref) {
+	if errors.Is(err, container.ErrNotFound) && hello.Is(ref) {
 		if err := e.loadHello(ctx, images); err != nil {
 			return nil, err
 		}
@@ -172,13 +173,49 @@ func startsWith(layers, first []layer.Digest) bool {
 	return true
 }
 
-// isHello says whether a reference is the built-in image's.
-func isHello(ref string) bool {
-	name := strings.TrimPrefix(ref, "docker.io/")
-	return name == "gourd/hello" || name == "gourd/hello:latest"
-}
-
 // loadHello loads the built-in image.
 func (e *Engine) loadHello(ctx context.Context, images *image.Store) error {
-	return errText("pending")
+	driver, err := e.snapshots(e.cfg.StorageDriver)
+	if err != nil {
+		return err
+	}
+	_, err = hello.Load(ctx, images, driver)
+	return err
+}
+
+// HistoryLine is one step of how an image came about, the newest first. Size is of its layer's files in
+// bytes, 0 for a step without one.
+type HistoryLine struct {
+	image.History
+	ID   string // of the image, on the newest line; "" for the others, which gourd keeps no images of
+	Size int64
+}
+
+// History tells how an image was made.
+func (e *Engine) History(ctx context.Context, ref string) ([]HistoryLine, error) {
+	img, err := e.Image(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	driver, err := e.snapshots(e.cfg.StorageDriver)
+	if err != nil {
+		return nil, err
+	}
+	var list []HistoryLine
+	next := 0
+	for _, h := range img.Config.History {
+		line := HistoryLine{History: h}
+		if !h.EmptyLayer && next < len(img.DiffIDs) {
+			if line.Size, err = driver.LayerSize(img.DiffIDs[next]); err != nil {
+				return nil, err
+			}
+			next++
+		}
+		list = append(list, line)
+	}
+	slices.Reverse(list)
+	if len(list) > 0 {
+		list[0].ID = string(img.ID)
+	}
+	return list, nil
 }

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"gourd/cmd/gourd/internal/format"
-	"gourd/internal/image"
+	"gourd/internal/engine"
 
 	"github.com/spf13/cobra"
 )
@@ -62,7 +62,7 @@ func (a *app) history(ctx context.Context, f *historyFlags, ref string) error {
 	return table.Write(a.out, f.format, f.quiet, rows)
 }
 
-func newHistoryRow(l *image.HistoryLine, f *historyFlags, now time.Time) historyRow {
+func newHistoryRow(l *engine.HistoryLine, f *historyFlags, now time.Time) historyRow {
 	var created time.Time
 	if l.Created != nil {
 		created = *l.Created

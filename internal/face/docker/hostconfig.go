@@ -3,6 +3,7 @@ package docker
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/big"
 	"os"
 	"strings"
@@ -54,10 +55,20 @@ func newHostConfig(r *container.Record, spec *specs.Spec) *HostConfig {
 		addProcess(h, spec.Process)
 	}
 	if spec.Linux != nil {
-		h.Sysctls, h.MaskedPaths, h.ReadonlyPaths = spec.Linux.Sysctl, spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths
+		h.Sysctls, h.MaskedPaths, h.ReadonlyPaths = askedSysctls(spec.Linux.Sysctl), spec.Linux.MaskedPaths, spec.Linux.ReadonlyPaths
 	}
 	h.Resources = newResources(r, spec, h.Ulimits)
 	return h
+}
+
+// everySysctl is what every container with a network of its own gets, here and in docker: low ports and
+// ping for all of its users. inspect shows what was asked for only.
+var everySysctl = map[string]string{"net.ipv4.ping_group_range": "0 2147483647", "net.ipv4.ip_unprivileged_port_start": "0"}
+
+func askedSysctls(set map[string]string) map[string]string {
+	asked := maps.Clone(set)
+	maps.DeleteFunc(asked, func(name, value string) bool { return everySysctl[name] == value })
+	return asked
 }
 
 // notNil is a list that JSON shows as [] where docker shows it so.
