@@ -33,6 +33,18 @@ func runAllHooks(kind string, hooks []specs.Hook, st *specs.State) (warnings []s
 	return warnings
 }
 
+// runHostHooks runs the hooks whose turn is when the namespaces are there and the root is not yet the container's.
+func (b *build) runHostHooks() error {
+	if b.spec.Hooks == nil || b.plan {
+		return nil
+	}
+	st := &specs.State{Version: b.spec.Version, ID: b.c.ID, Status: specs.StateCreating, Pid: b.pid, Bundle: b.c.Bundle, Annotations: b.spec.Annotations}
+	if err := runHooks("prestart", b.spec.Hooks.Prestart, st); err != nil { //nolint:staticcheck // deprecated, and in use
+		return err
+	}
+	return runHooks("createRuntime", b.spec.Hooks.CreateRuntime, st)
+}
+
 func runHook(h specs.Hook, st *specs.State) error {
 	state, err := json.Marshal(st)
 	if err != nil {

@@ -271,17 +271,7 @@ func (s *Store) born(l *Launch, st *State, group *cgroup.Group, pid int) error {
 	}
 	st.Pid, st.Start, st.Boot = p.Pid, p.Start, p.Boot
 	st.CgroupPaths, st.NamespacePaths = group.Paths(), namespacePaths(pid)
-	if err := s.save(st); err != nil {
-		return err
-	}
-	if l.spec.Hooks == nil {
-		return nil
-	}
-	view := st.oci(specs.StateCreating)
-	if err := runHooks("prestart", l.spec.Hooks.Prestart, view); err != nil {
-		return err
-	}
-	return runHooks("createRuntime", l.spec.Hooks.CreateRuntime, view)
+	return s.save(st)
 }
 
 // afterStart runs poststart hooks. One that fails is an error, and the container is stopped (specification 1.3).

@@ -89,7 +89,7 @@ func (o *OCI) Command(args ...string) *exec.Cmd {
 // Run calls the runtime. What a container holds of its output is not waited for.
 func (o *OCI) Run(args ...string) Result { return o.RunInput("", args...) }
 
-// RunInput is Run with something on standard input.
+// RunInput is Run with something on standard input. Quotes in log lines are given without their backslashes.
 func (o *OCI) RunInput(input string, args ...string) Result {
 	o.T.Helper()
 	cmd := o.Command(args...)
@@ -112,7 +112,7 @@ func (o *OCI) RunInput(input string, args ...string) Result {
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 		o.T.Fatal(err)
 	}
-	return Result{Stdout: read(out), Stderr: read(errOut), Code: cmd.ProcessState.ExitCode(), Took: time.Since(start)}
+	return Result{Stdout: read(out), Stderr: strings.ReplaceAll(read(errOut), `\"`, `"`), Code: cmd.ProcessState.ExitCode(), Took: time.Since(start)}
 }
 
 func (o *OCI) file() *os.File {
