@@ -41,10 +41,14 @@ type Config struct {
 	// ConsoleSocket is a connected unix socket that gets the terminal's master (OCI --console-socket).
 	// Without it, Container.Console has the master.
 	ConsoleSocket *os.File
+	// PlainLines leaves line ends on the terminal as the process writes them (ONLCR off): runc does it where it
+	// serves the terminal itself.
+	PlainLines bool
 	// OnRoot is called when the root tree is mounted (detached, nothing on it yet), with a descriptor of it that
 	// is valid during the call. It may still change Spec.Process.
 	OnRoot func(root *os.File, spec *specs.Spec) error
-	// OnNamespaces is called when the child waits in its new namespaces, before it changes anything there.
+	// OnNamespaces is called when the child waits in its new namespaces, before it changes anything there. Hooks of the
+	// kinds prestart and createRuntime are run there, by whoever knows the container's state.
 	OnNamespaces func(pid int) error
 	// ParentDeath is the signal the process gets when this process dies; 0 for none.
 	ParentDeath unix.Signal

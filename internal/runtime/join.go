@@ -85,7 +85,7 @@ func (s *Store) enter(j *Join, st *State, p *specs.Process, filter json.RawMessa
 		return nil, err
 	}
 	defer group.Close()
-	o := ExecOptions{Stdio: j.Stdio, PreserveFDs: j.PreserveFDs, Seccomp: filter, StateDir: s.filters()}
+	o := ExecOptions{Stdio: j.Stdio, PreserveFDs: j.PreserveFDs, Seccomp: filter, StateDir: s.filters(), PlainLines: j.ConsoleSocket == ""}
 	if j.ConsoleSocket != "" {
 		if o.ConsoleSocket, err = dialSocket(j.ConsoleSocket); err != nil {
 			return nil, err

