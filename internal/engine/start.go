@@ -33,6 +33,10 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 	if err := e.startable(r); err != nil {
 		return nil, err
 	}
+	monitor := e.monitorPath()
+	if monitor == "" {
+		return nil, errNoMonitor("start container " + r.Name)
+	}
 	var notices []string
 	if r.Network.Mode == modeBridge {
 		// Here and not in the monitor, so that what it has to say reaches the user even if the start fails.
@@ -40,7 +44,7 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 			return nil, err
 		}
 	}
-	conn, err := e.launch(r)
+	conn, err := e.launch(monitor, r)
 	if err != nil {
 		return nil, err
 	}
@@ -81,13 +85,9 @@ func (e *Engine) startable(r *container.Record) error {
 
 // launch starts the container's monitor and returns the first connection to it. The monitor is a process
 // of its own in every respect: nothing that ends gourd, its terminal or its session reaches it.
-func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
+func (e *Engine) launch(monitor string, r *container.Record) (*control.Conn, error) {
 	fail := func(err error) error {
 		return &container.Error{Verb: "start monitor of container", Object: r.Name, Cause: err}
-	}
-	monitor := e.monitorPath()
-	if monitor == "" {
-		return nil, errNoMonitor("start container " + r.Name)
 	}
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if r.Runtime != "" {
