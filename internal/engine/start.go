@@ -89,8 +89,13 @@ func (e *Engine) launch(monitor string, r *container.Record) (*control.Conn, err
 	fail := func(err error) error {
 		return &container.Error{Verb: "start monitor of container", Object: r.Name, Cause: err}
 	}
+	args := []string{"gourd-monitor", "--root", e.cfg.Root, "--state", e.cfg.State}
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if r.Runtime != "" {
+		args = append(args, "--runtime", r.Runtime)
+		for _, a := range r.RuntimeArgs {
+			args = append(args, "--runtime-arg", a)
+		}
 		attr.Unshareflags = syscall.CLONE_NEWNS // it mounts the root where that runtime looks for it
 	}
 	conn, theirs, err := control.Pair()
@@ -104,7 +109,7 @@ func (e *Engine) launch(monitor string, r *container.Record) (*control.Conn, err
 		return nil, fail(err)
 	}
 	defer null.Close()
-	p, err := os.StartProcess(monitor, []string{"gourd-monitor", "--root", e.cfg.Root, "--state", e.cfg.State, r.ID}, &os.ProcAttr{
+	p, err := os.StartProcess(monitor, append(args, r.ID), &os.ProcAttr{
 		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")}, Files: []*os.File{null, null, null, theirs}, Sys: attr,
 	})
 	if err != nil {
