@@ -27,7 +27,8 @@ type draft struct {
 	security        *security
 	devices         *deviceSet
 	storage         *storage
-	ownRuntime      bool
+	runtime         string // path of another OCI runtime, "" is gourd's own
+	runtimeArgs     []string
 	hostname        string
 	ids             *container.IDRange // nil until leased, and with the host's user namespace
 	notices         []string
@@ -45,13 +46,13 @@ func (e *Engine) check(r *CreateRequest, config *image.ContainerConfig, m *machi
 	if err = d.checkSimple(); err != nil {
 		return nil, err
 	}
+	if d.runtime, d.runtimeArgs, err = e.findRuntime(r.Runtime); err != nil {
+		return nil, err
+	}
 	if err = d.checkModes(e); err != nil {
 		return nil, err
 	}
 	if err = d.checkNetwork(); err != nil {
-		return nil, err
-	}
-	if d.ownRuntime, err = e.checkRuntime(r.Runtime); err != nil {
 		return nil, err
 	}
 	if d.program, err = merge(r, config); err != nil {
@@ -145,7 +146,7 @@ func (d *draft) checkModes(e *Engine) error {
 	if d.capDrop, err = normalizeCaps(d.req.CapDrop); err != nil {
 		return err
 	}
-	d.modes, err = settleModes(d.req, d.capAdd, e.cfg.Network.Default, func(ref string) (*container.Record, error) {
+	d.modes, err = settleModes(d.req, d.capAdd, e.cfg.Network.Default, d.runtime != "", func(ref string) (*container.Record, error) {
 		id, err := e.store.Resolve(ref)
 		if err != nil {
 			return nil, err
@@ -162,29 +163,23 @@ func (d *draft) checkModes(e *Engine) error {
 	return d.machine.checkCaps(d.capAdd, d.modes.UserNS())
 }
 
-// checkRuntime finds out whether the runtime is gourd's own, and that another exists.
-func (e *Engine) checkRuntime(name string) (own bool, err error) {
-	_, _, own, err = e.findRuntime(name)
-	return own, err
-}
-
-// findRuntime gives the path and arguments of an OCI runtime by name or path. own: it is gourd's, linked
-// into the monitor.
-func (e *Engine) findRuntime(name string) (path string, args []string, own bool, err error) {
+// findRuntime gives the path and arguments of an OCI runtime by name or path; the path is "" for gourd's
+// own, which is linked into the monitor.
+func (e *Engine) findRuntime(name string) (path string, args []string, err error) {
 	name = cmpOr(name, e.cfg.DefaultRuntime)
 	if name == "" || name == "gourd" {
-		return "", nil, true, nil
+		return "", nil, nil
 	}
 	r, known := e.cfg.Runtimes[name]
 	if !known && filepath.IsAbs(name) {
 		r = RuntimeConfig{Path: name}
 	} else if !known {
-		return "", nil, false, invalid("use --runtime", name, "there is no such runtime", "name it in [runtimes] of gourd.toml, or give an absolute path")
+		return "", nil, invalid("use --runtime", name, "there is no such runtime", "name it in [runtimes] of gourd.toml, or give an absolute path")
 	}
 	if !isProgram(r.Path) {
-		return "", nil, false, invalid("use --runtime", name, r.Path+" is not a program", "")
+		return "", nil, invalid("use --runtime", name, r.Path+" is not a program", "")
 	}
-	return r.Path, r.Args, false, nil
+	return r.Path, r.Args, nil
 }
 
 // checkLimits checks everything that bounds the container.
@@ -246,7 +241,7 @@ func (d *draft) record(now time.Time) *container.Record {
 		Image: r.Image, Rootfs: r.Rootfs,
 		Entrypoint: p.Entrypoint, Cmd: p.Cmd, EntrypointSet: r.EntrypointSet,
 		User: p.User, GroupAdd: r.GroupAdd, Workdir: p.Workdir, Labels: p.Labels,
-		Runtime: r.Runtime, Init: r.Init, Privileged: r.Privileged, AutoRemove: r.AutoRemove, OpenStdin: r.OpenStdin,
+		Runtime: d.runtime, RuntimeArgs: d.runtimeArgs, Init: r.Init, Privileged: r.Privileged, AutoRemove: r.AutoRemove, OpenStdin: r.OpenStdin,
 		StopSignal: p.StopSignal, StopTimeout: r.StopTimeout, Restart: r.Restart,
 		Network: container.Network{
 			Mode: m.Network, MAC: r.Network.MAC, DNS: r.Network.DNS, DNSSearch: r.Network.DNSSearch,

@@ -25,6 +25,8 @@ type modes struct {
 	joined map[string]*container.Record
 	// net is the container whose network is joined, nil if none is.
 	net *container.Record
+	// foreign: the runtime isn't gourd's own.
+	foreign bool
 	// notices say what was implied.
 	notices []string
 }
@@ -56,9 +58,9 @@ var allowed = []struct {
 }
 
 // settleModes checks the modes and settles them. standard is the network without --network; add are the
-// normalized capabilities.
-func settleModes(r *CreateRequest, add []string, standard string, find find) (*modes, error) {
-	m := &modes{joined: map[string]*container.Record{}}
+// normalized capabilities; foreign says that another runtime than gourd's makes the container.
+func settleModes(r *CreateRequest, add []string, standard string, foreign bool, find find) (*modes, error) {
+	m := &modes{foreign: foreign, joined: map[string]*container.Record{}}
 	for _, ns := range allowed {
 		value, err := m.settle(ns.flag, ns.get(r), ns.words, ns.join, find)
 		if err != nil {
@@ -181,6 +183,8 @@ func hostReason(r *CreateRequest, m *modes, add []string) string {
 		return "--pid=host"
 	case m.Network == modeHost:
 		return "--network=host"
+	case m.foreign:
+		return "--runtime " + r.Runtime // it can't be handed idmapped layers
 	}
 	if c := needsHostCaps(add); c != "" {
 		return "--cap-add " + strings.TrimPrefix(c, "CAP_")

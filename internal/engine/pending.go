@@ -23,16 +23,7 @@ func (e *Engine) Resolve(ref string) (id, name string, err error) {
 	return id, r.Name, nil
 }
 
-// Explain reads how a running container was made and shows it from both sides. Of one that isn't
-// running only the plan's steps are known. Errors: ErrNotFound.
-func (e *Engine) Explain(ctx context.Context, ref string) (*Explanation, error) {
-	return nil, pending("explain container")
-}
-
 // Plan is Explain for a container that isn't made: nothing is created.
 func (e *Engine) Plan(ctx context.Context, r CreateRequest) (*Explanation, error) {
 	return nil, pending("plan container")
 }
-
-// Info gathers what `gourd info` says of the installation and the machine.
-func (e *Engine) Info(ctx context.Context) (*Info, error) { return nil, pending("gather information") }

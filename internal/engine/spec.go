@@ -124,7 +124,7 @@ func (d *draft) namespaces() []specs.LinuxNamespace {
 			list = append(list, specs.LinuxNamespace{Type: ns.kind})
 		}
 	}
-	if d.req.TimeOffset != 0 || d.ownRuntime && d.machine.Time {
+	if d.req.TimeOffset != 0 || d.runtime == "" && d.machine.Time {
 		list = append(list, specs.LinuxNamespace{Type: specs.TimeNamespace})
 	}
 	return list

@@ -79,18 +79,9 @@ func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
 		return nil, &container.Error{Verb: "start monitor of container", Object: r.Name, Kind: container.ErrUnsupported,
 			Cause: errText("gourd-monitor is neither beside gourd nor in PATH"), Hint: "`make install`, or set GOURD_MONITOR"}
 	}
-	path, extra, own, err := e.findRuntime(r.Runtime)
-	if err != nil {
-		return nil, err
-	}
-	args := []string{"gourd-monitor", "--root", e.cfg.Root, "--state", e.cfg.State}
 	attr := &syscall.SysProcAttr{Setsid: true}
-	if !own {
-		args = append(args, "--runtime", path)
-		for _, a := range extra {
-			args = append(args, "--runtime-arg", a)
-		}
-		attr.Unshareflags = syscall.CLONE_NEWNS // it mounts the root where the runtime looks for it
+	if r.Runtime != "" {
+		attr.Unshareflags = syscall.CLONE_NEWNS // it mounts the root where that runtime looks for it
 	}
 	conn, theirs, err := control.Pair()
 	if err != nil {
@@ -103,7 +94,7 @@ func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
 		return nil, fail(err)
 	}
 	defer null.Close()
-	p, err := os.StartProcess(monitor, append(args, r.ID), &os.ProcAttr{
+	p, err := os.StartProcess(monitor, []string{"gourd-monitor", "--root", e.cfg.Root, "--state", e.cfg.State, r.ID}, &os.ProcAttr{
 		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")}, Files: []*os.File{null, null, null, theirs}, Sys: attr,
 	})
 	if err != nil {
