@@ -75,8 +75,12 @@ func (n *native) create(stdio [3]*os.File, window *control.Size) (made, error) {
 		return made{}, err
 	}
 	defer joined.close()
-	if err := n.addInit(); err != nil {
-		return made{}, err
+	if n.record.Init {
+		m, err := initMount(n.store)
+		if err != nil {
+			return made{}, err
+		}
+		n.spec.Mounts = append(n.spec.Mounts, m)
 	}
 	rootfs, err := n.prepare()
 	if err != nil {
@@ -92,11 +96,8 @@ func (n *native) create(stdio [3]*os.File, window *control.Size) (made, error) {
 	}
 	n.done = k.Steps()
 	n.told = append(n.told, k.Notices...)
-	m := made{master: k.Console}
-	k.Console = nil
-	m.exited, err = watchExit(k.Pid)
+	m, err := adoptProcess(&k.Process)
 	n.exited = m.exited
-	k.Close()
 	return m, err
 }
 
@@ -184,6 +185,54 @@ func (n *native) oomKilled() bool {
 }
 
 func (n *native) start() error { return nil }
+
+func (n *native) exec(e *control.Exec, p *specs.Process, stdio [3]*os.File) (made, error) {
+	if err := applyUserIn(n.exited.pid, e, p); err != nil {
+		return made{}, err
+	}
+	init, err := container.Identify(n.exited.pid)
+	if err != nil {
+		return made{}, &container.Error{Verb: "exec in container", Object: n.record.Name, Kind: container.ErrNotRunning}
+	}
+	o := runtime.ExecOptions{Stdio: stdio, StateDir: n.store.State}
+	if !e.Privileged {
+		if err := n.load(); err != nil {
+			return made{}, err
+		}
+		o.Seccomp = n.seccomp
+	}
+	k, err := runtime.Exec(runtime.Target{ID: n.record.ID, Process: init, Cgroup: n.group}, p, o)
+	if err != nil {
+		return made{}, err
+	}
+	return adoptProcess(k)
+}
+
+// adoptProcess takes over what is needed of a process of the runtime's: its end and its terminal.
+func adoptProcess(k *runtime.Process) (m made, err error) {
+	m.master, k.Console = k.Console, nil
+	m.exited, err = watchExit(k.Pid)
+	k.Close()
+	if m.master != nil {
+		err = errors.Join(err, nonblocking(&m.master))
+	}
+	return m, err
+}
+
+// nonblocking makes a file take part in the Go runtime's poller.
+func nonblocking(f **os.File) error {
+	fd, err := unix.FcntlInt((*f).Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+	}
+	if err != nil {
+		return fmt.Errorf("use terminal: %w", err)
+	}
+	name := (*f).Name()
+	(*f).Close()
+	*f = os.NewFile(uintptr(fd), name)
+	return nil
+}
 
 func (n *native) adopt(exited *exitWatch) (err error) {
 	n.exited = exited
