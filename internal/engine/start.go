@@ -33,11 +33,22 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 	if err := e.startable(r); err != nil {
 		return nil, err
 	}
+	var notices []string
+	if r.Network.Mode == modeBridge {
+		// Here and not in the monitor, so that what it has to say reaches the user even if the start fails.
+		if err := e.networks(func(s string) { notices = append(notices, s) }).Prepare(); err != nil {
+			return nil, err
+		}
+	}
 	conn, err := e.launch(r)
 	if err != nil {
 		return nil, err
 	}
-	return converse(conn, &control.Request{Op: control.OpStart, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Size: a.Size})
+	s, err := converse(conn, &control.Request{Op: control.OpStart, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Size: a.Size})
+	if s != nil {
+		s.Notices = append(notices, s.Notices...)
+	}
+	return s, err
 }
 
 // startable refuses what need not be tried: a running container, and one that joins one that isn't.
@@ -74,10 +85,9 @@ func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
 	fail := func(err error) error {
 		return &container.Error{Verb: "start monitor of container", Object: r.Name, Cause: err}
 	}
-	monitor := findProgram("gourd-monitor", cmpOr(os.Getenv("GOURD_MONITOR"), e.cfg.Monitor))
+	monitor := e.monitorPath()
 	if monitor == "" {
-		return nil, &container.Error{Verb: "start monitor of container", Object: r.Name, Kind: container.ErrUnsupported,
-			Cause: errText("gourd-monitor is neither beside gourd nor in PATH"), Hint: "`make install`, or set GOURD_MONITOR"}
+		return nil, errNoMonitor("start container " + r.Name)
 	}
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if r.Runtime != "" {
@@ -103,6 +113,16 @@ func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
 	}
 	go p.Wait() // reaps it if this process is still there
 	return conn, nil
+}
+
+// monitorPath finds gourd-monitor; "" if it isn't installed.
+func (e *Engine) monitorPath() string {
+	return findProgram("gourd-monitor", cmpOr(os.Getenv("GOURD_MONITOR"), e.cfg.Monitor))
+}
+
+func errNoMonitor(verb string) error {
+	return &container.Error{Verb: verb, Kind: container.ErrUnsupported,
+		Cause: errText("gourd-monitor is neither beside gourd nor in PATH"), Hint: "`make install`, or set GOURD_MONITOR"}
 }
 
 // converse asks for an operation with streams and makes a session of the connection. Without any stream
