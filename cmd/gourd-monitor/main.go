@@ -27,6 +27,9 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) == 1 && args[0] == "plan" {
+		return monitor.Plan(os.Stdin, os.Stdout)
+	}
 	// Nobody but root may look into this process, not even a container that shares the host's pids and
 	// user ids (ptrace(2), "dumpable").
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {

@@ -18,7 +18,7 @@ import (
 func plainMachine() *machine {
 	return &machine{
 		CPUs: 2, Online: "0-1", MemNodes: "0", Hostname: "machine", Bounding: 1<<41 - 1, LastCap: 40, Time: true,
-		OpenMax: 1 << 20, Init: "/usr/bin/gourd-init", Resource: true,
+		OpenMax: 1 << 20, Resource: true,
 		Limit: func(int) unix.Rlimit { return unix.Rlimit{Cur: 1024, Max: 1 << 20} },
 	}
 }

@@ -110,8 +110,6 @@ func (d *draft) checkSimple() error {
 		return invalid("use --stop-timeout", fmt.Sprint(*r.StopTimeout), "it is a number of seconds, or -1 to wait for ever", "")
 	case r.ShmSize < 0:
 		return invalid("use --shm-size", fmt.Sprint(r.ShmSize), "it is negative", "")
-	case r.Init && d.machine.Init == "":
-		return unsupported("use --init", "", "gourd-init is not installed beside gourd", "make install puts it there")
 	case r.TimeOffset != 0 && !d.machine.Time:
 		return unsupported("use --time-offset", r.TimeOffset.String(), "this kernel has no time namespaces (Linux 5.6, CONFIG_TIME_NS)", "")
 	}

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"io"
 	"slices"
-	"strings"
 
 	"gourd/internal/container"
 	"gourd/internal/image"
+	"gourd/internal/image/hello"
 	"gourd/internal/layer"
 )
 
@@ -27,7 +27,7 @@ func (e *Engine) findImage(ctx context.Context, ref, pull string) (*image.Image,
 		return nil, err
 	}
 	img, err := images.Resolve(ref)
-	if errors.Is(err, container.ErrNotFound) && isHello(ref) {
+	if errors.Is(err, container.ErrNotFound) && hello.Is(ref) {
 		if err := e.loadHello(ctx, images); err != nil {
 			return nil, err
 		}
@@ -173,15 +173,14 @@ func startsWith(layers, first []layer.Digest) bool {
 	return true
 }
 
-// isHello says whether a reference is the built-in image's.
-func isHello(ref string) bool {
-	name := strings.TrimPrefix(ref, "docker.io/")
-	return name == "gourd/hello" || name == "gourd/hello:latest"
-}
-
 // loadHello loads the built-in image.
 func (e *Engine) loadHello(ctx context.Context, images *image.Store) error {
-	return errText("pending")
+	driver, err := e.snapshots(e.cfg.StorageDriver)
+	if err != nil {
+		return err
+	}
+	_, err = hello.Load(ctx, images, driver)
+	return err
 }
 
 // HistoryLine is one step of how an image came about, the newest first. Size is of its layer's files in

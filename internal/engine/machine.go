@@ -31,7 +31,6 @@ type machine struct {
 	OpenMax  uint64 // fs.nr_open, the most that nofile can be
 	Limit    func(resource int) unix.Rlimit
 	Thermal  []string // paths below /sys that show the CPUs' throttling
-	Init     string   // path of gourd-init, "" if it isn't installed
 	Resource bool     // the engine has CAP_SYS_RESOURCE
 }
 
@@ -49,7 +48,6 @@ func thisMachine() machine {
 		OomMin:   int(readInt("/proc/self/oom_score_adj", 0)),
 		OpenMax:  uint64(readInt("/proc/sys/fs/nr_open", 1<<20)),
 		Limit:    rlimit,
-		Init:     findProgram("gourd-init", ""),
 	}
 	m.Hostname, _ = os.Hostname()
 	m.Bounding, m.LastCap, m.Resource = boundingSet()

@@ -29,9 +29,6 @@ func (d *draft) spec(dir, root string) *specs.Spec {
 	user := d.storage.Mounts
 	s.Mounts = append(defaultMounts(r, d.modes, user), fileMounts(d.filesDir(dir), r.ReadOnly, d.modes.UserNS(), user)...)
 	s.Mounts = append(s.Mounts, user...)
-	if r.Init {
-		s.Mounts = append(s.Mounts, specs.Mount{Destination: initPath, Type: "bind", Source: d.machine.Init, Options: []string{"bind", "rprivate", "ro"}})
-	}
 	for i := range s.Mounts {
 		if m := &s.Mounts[i]; slices.Contains(m.Options, "idmap") || slices.Contains(m.Options, "ridmap") {
 			m.UIDMappings, m.GIDMappings = d.ids.MapUIDs(), d.ids.MapGIDs()
@@ -43,7 +40,7 @@ func (d *draft) spec(dir, root string) *specs.Spec {
 	return s
 }
 
-// initPath is where --init puts gourd-init in the container.
+// initPath is where the monitor, which carries the program, puts gourd-init for --init.
 const initPath = "/sbin/gourd-init"
 
 func (d *draft) processSpec() *specs.Process {

@@ -74,10 +74,9 @@ func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
 	fail := func(err error) error {
 		return &container.Error{Verb: "start monitor of container", Object: r.Name, Cause: err}
 	}
-	monitor := findProgram("gourd-monitor", cmpOr(os.Getenv("GOURD_MONITOR"), e.cfg.Monitor))
+	monitor := e.monitorPath()
 	if monitor == "" {
-		return nil, &container.Error{Verb: "start monitor of container", Object: r.Name, Kind: container.ErrUnsupported,
-			Cause: errText("gourd-monitor is neither beside gourd nor in PATH"), Hint: "`make install`, or set GOURD_MONITOR"}
+		return nil, errNoMonitor("start container " + r.Name)
 	}
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if r.Runtime != "" {
@@ -103,6 +102,16 @@ func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
 	}
 	go p.Wait() // reaps it if this process is still there
 	return conn, nil
+}
+
+// monitorPath finds gourd-monitor; "" if it isn't installed.
+func (e *Engine) monitorPath() string {
+	return findProgram("gourd-monitor", cmpOr(os.Getenv("GOURD_MONITOR"), e.cfg.Monitor))
+}
+
+func errNoMonitor(verb string) error {
+	return &container.Error{Verb: verb, Kind: container.ErrUnsupported,
+		Cause: errText("gourd-monitor is neither beside gourd nor in PATH"), Hint: "`make install`, or set GOURD_MONITOR"}
 }
 
 // converse asks for an operation with streams and makes a session of the connection. Without any stream
