@@ -346,22 +346,27 @@ func (s *Store) SweepNames() error {
 		return err
 	}
 	for _, name := range names {
-		id, err := os.Readlink(s.namePath(name))
-		if err != nil {
-			continue
-		}
-		if _, err := os.Lstat(s.Dir(id)); err == nil {
-			continue
-		}
-		if unlock, ok := s.tryLock(id); ok {
-			if _, err := os.Lstat(s.Dir(id)); err != nil {
-				s.releaseName(name, id)
-			}
-			unlock()
-			os.Remove(s.lockPath(id))
-		}
+		s.sweepName(name)
 	}
 	return nil
+}
+
+// sweepName removes one name if its container is gone and nobody is making it.
+func (s *Store) sweepName(name string) {
+	id, err := os.Readlink(s.namePath(name))
+	if err != nil {
+		return
+	}
+	if _, err := os.Lstat(s.Dir(id)); err == nil {
+		return
+	}
+	if unlock, ok := s.tryLock(id); ok {
+		if _, err := os.Lstat(s.Dir(id)); err != nil {
+			s.releaseName(name, id)
+		}
+		unlock()
+		os.Remove(s.lockPath(id))
+	}
 }
 
 func (s *Store) namePath(name string) string { return filepath.Join(s.Root, "names", name) }
@@ -376,9 +381,7 @@ func (s *Store) reserveName(name, id string) error {
 		if !errors.Is(err, fs.ErrExist) {
 			return &Error{Verb: "reserve name", Object: name, Cause: err}
 		}
-		if err := s.SweepNames(); err != nil {
-			return err
-		}
+		s.sweepName(name)
 	}
 	owner, _ := os.Readlink(s.namePath(name))
 	return &Error{Verb: "use name", Object: fmt.Sprintf("%q", name), Kind: ErrExists,

@@ -401,9 +401,15 @@ func BenchmarkCreate(b *testing.B) {
 	importImage(b, e, "base", `CMD ["sh"]`)
 	ctx := context.Background()
 	for b.Loop() {
-		if _, err := e.Create(ctx, CreateRequest{Image: "base", AutoRemove: true}); err != nil {
+		c, err := e.Create(ctx, CreateRequest{Image: "base", AutoRemove: true})
+		if err != nil {
 			b.Fatal(err)
 		}
+		b.StopTimer()
+		if err := e.Remove(ctx, c.ID, RemoveOptions{}); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
 	}
 }
 

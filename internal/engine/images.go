@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"time"
 
 	"gourd/internal/container"
 	"gourd/internal/image"
@@ -132,8 +133,8 @@ func (e *Engine) imagesAndLayers() (*image.Store, image.LayerKeeper, error) {
 	return images, driver, nil
 }
 
-// ancestor is the filter for containers of an image and of those made from it: whose layers begin with
-// all of its layers. An image that isn't there is nobody's ancestor.
+// ancestor is the filter for containers of an image and of those made from it. An image that isn't there
+// is nobody's ancestor.
 func (e *Engine) ancestor(ref string) (func(*container.Record) bool, error) {
 	images, err := e.images()
 	if err != nil {
@@ -154,23 +155,31 @@ func (e *Engine) ancestor(ref string) (func(*container.Record) bool, error) {
 		yes, known := descends[r.ImageID]
 		if !known {
 			other, err := images.Get(layer.Digest(r.ImageID))
-			yes = err == nil && startsWith(other.DiffIDs, img.DiffIDs)
+			yes = err == nil && madeFrom(other, img)
 			descends[r.ImageID] = yes
 		}
 		return yes
 	}, nil
 }
 
-func startsWith(layers, first []layer.Digest) bool {
-	if len(first) == 0 || len(layers) < len(first) {
+// madeFrom says whether an image's layers and history begin with another's: neither alone tells, since an
+// archive may be imported twice.
+func madeFrom(img, base *image.Image) bool {
+	layers, history := base.DiffIDs, base.Config.History
+	if len(layers) == 0 || len(img.DiffIDs) < len(layers) || len(img.Config.History) < len(history) {
 		return false
 	}
-	for i := range first {
-		if layers[i] != first[i] {
-			return false
-		}
+	return slices.Equal(img.DiffIDs[:len(layers)], layers) &&
+		slices.EqualFunc(img.Config.History[:len(history)], history, func(a, b image.History) bool {
+			return a.CreatedBy == b.CreatedBy && a.Comment == b.Comment && a.EmptyLayer == b.EmptyLayer && sameTime(a.Created, b.Created)
+		})
+}
+
+func sameTime(a, b *time.Time) bool {
+	if a == nil || b == nil {
+		return a == b
 	}
-	return true
+	return a.Equal(*b)
 }
 
 // loadHello loads the built-in image.

@@ -33,11 +33,22 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 	if err := e.startable(r); err != nil {
 		return nil, err
 	}
+	var notices []string
+	if r.Network.Mode == modeBridge {
+		// Here and not in the monitor, so that what it has to say reaches the user even if the start fails.
+		if err := e.networks(func(s string) { notices = append(notices, s) }).Prepare(); err != nil {
+			return nil, err
+		}
+	}
 	conn, err := e.launch(r)
 	if err != nil {
 		return nil, err
 	}
-	return converse(conn, &control.Request{Op: control.OpStart, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Size: a.Size})
+	s, err := converse(conn, &control.Request{Op: control.OpStart, Stdin: a.Stdin, Stdout: a.Stdout, Stderr: a.Stderr, Size: a.Size})
+	if s != nil {
+		s.Notices = append(notices, s.Notices...)
+	}
+	return s, err
 }
 
 // startable refuses what need not be tried: a running container, and one that joins one that isn't.

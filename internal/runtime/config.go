@@ -44,7 +44,8 @@ type Config struct {
 	// OnRoot is called when the root tree is mounted (detached, nothing on it yet), with a descriptor of it that
 	// is valid during the call. It may still change Spec.Process.
 	OnRoot func(root *os.File, spec *specs.Spec) error
-	// OnNamespaces is called when the child waits in its new namespaces, before it changes anything there.
+	// OnNamespaces is called when the child waits in its new namespaces, before it changes anything there. Hooks of the
+	// kinds prestart and createRuntime are run there, by whoever knows the container's state.
 	OnNamespaces func(pid int) error
 	// ParentDeath is the signal the process gets when this process dies; 0 for none.
 	ParentDeath unix.Signal

@@ -103,19 +103,20 @@ func (c *console) send(socket *os.File) error {
 
 // writeDevpts mounts a devpts that the parent made: it opens the container's terminal itself.
 func (b *build) writeDevpts(o *mountOptions, dest string) error {
-	if b.ptsMount < 0 && !b.plan {
+	if !b.ptsMade {
 		if err := b.makeDevpts(o); err != nil {
 			return err
 		}
 	}
 	slot := b.p.FD(b.ptsMount)
-	b.ptsMount = -1 // a second devpts is another one
+	b.ptsMade = false // a second devpts is another one
 	b.p.Step("mount "+dest, "terminals of the container's own")
 	b.attach(slot, dest, false)
 	return nil
 }
 
 func (b *build) makeDevpts(o *mountOptions) error {
+	b.ptsMade = true
 	return b.parent("make terminals", "the container's terminals are numbered by itself", []string{`fsopen("devpts")`}, func() (err error) {
 		options := make([]linux.Option, 0, len(o.data))
 		for _, d := range o.data {
@@ -133,7 +134,7 @@ func (b *build) makeDevpts(o *mountOptions) error {
 // makeConsole makes the terminal of the container's first process.
 func (b *build) makeConsole() error {
 	proc := b.spec.Process
-	if proc == nil || !proc.Terminal || b.plan {
+	if proc == nil || !proc.Terminal {
 		return nil
 	}
 	o := mountOptions{data: []linux.Option{{Key: "mode", Value: "620"}, {Key: "ptmxmode", Value: "666"}}}
@@ -147,23 +148,30 @@ func (b *build) makeConsole() error {
 		return err
 	}
 	return b.parent("open terminal", "a terminal whose other end is the user's", []string{"ioctl(TIOCGPTPEER)"}, func() error {
-		uid, ok := b.ids.hostUID(proc.User.UID)
-		if !ok {
-			return b.invalid("process.user", fmt.Errorf("user %d is not mapped in the container's user namespace", proc.User.UID))
-		}
-		c, err := openConsole(b.ptsMount, proc.ConsoleSize, int(uid))
-		if err != nil {
-			return err
-		}
-		b.console = c
-		if b.c.ConsoleSocket != nil {
-			if err := c.send(b.c.ConsoleSocket); err != nil {
-				return err
-			}
-			c.master = nil
-		}
-		return nil
+		return b.takeConsole(b.ptsMount)
 	})
+}
+
+// takeConsole opens a terminal of a devpts for the process, and gives its master to the console socket, if there is one.
+func (b *build) takeConsole(pts int) error {
+	proc := b.spec.Process
+	uid, ok := b.ids.hostUID(proc.User.UID)
+	if !ok {
+		return b.invalid("process.user", fmt.Errorf("user %d is not mapped in the container's user namespace", proc.User.UID))
+	}
+	c, err := openConsole(pts, proc.ConsoleSize, int(uid))
+	if err != nil {
+		return err
+	}
+	b.console = c
+	if b.c.ConsoleSocket == nil {
+		return nil
+	}
+	if err := c.send(b.c.ConsoleSocket); err != nil {
+		return err
+	}
+	c.master = nil
+	return nil
 }
 
 // writeStdio makes the terminal or the given files descriptors 0, 1 and 2.
@@ -211,6 +219,10 @@ func (b *build) stdioFile(i int) (int, error) {
 		}
 		b.own(fd)
 		return fd, b.ownStream(fd)
+	}
+	if b.kitMount < 0 { // exec: the host's own, never what a container has at /dev/null
+		fd, err := unix.Open("/dev/null", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		return b.own(fd), err
 	}
 	fd, err := unix.Openat(b.kitMount, "null", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	return b.own(fd), err

@@ -41,7 +41,11 @@ type build struct {
 	kitMount       int
 	blank          child.Slot // an empty directory
 	console        *console
-	ptsMount       int        // the devpts with the terminal
+	ptsMount       int // the devpts with the terminal
+	ptsMade        bool
+	staged         bool // a first stage is under way
+	targetFD       int  // exec: the container's first process
+	joinFlags      uintptr
 	lastCgroup     child.Slot // `tasks` of the cpu controller
 	joinsLate      bool
 	stdio          [3]child.Slot
@@ -61,6 +65,8 @@ func Run(c *Config) (*Container, error) {
 		return nil, err
 	}
 	if err := k.started(); err != nil {
+		k.Wait()
+		k.Close()
 		return nil, err
 	}
 	return k, nil
@@ -96,6 +102,7 @@ func (b *build) make() error {
 	for _, stage := range []func() error{
 		b.writeEarlyTable, // the child joins its cgroups, and waits
 		b.startChild,      // clone3 into the new namespaces
+		b.meetChild,
 		b.mapIDs,
 		b.mountRoot,
 		b.askOnRoot,
@@ -118,7 +125,7 @@ func Plan(c *Config) ([]container.Step, error) {
 		return nil, err
 	}
 	for _, stage := range []func() error{
-		b.writeEarlyTable, b.startChild, b.mapIDs, b.mountRoot, b.askOnRoot, b.writeMainTable, b.setFromOutside, b.askOnNamespaces,
+		b.writeEarlyTable, b.startChild, b.meetChild, b.mapIDs, b.mountRoot, b.askOnRoot, b.writeMainTable, b.setFromOutside, b.askOnNamespaces,
 	} {
 		if err := stage(); err != nil {
 			return nil, err
@@ -251,28 +258,34 @@ func (b *build) startChild() error {
 		}
 	}
 	calls := []string{"clone3(" + flagNames(s.Flags) + ")", "execveat(the sealed stub)"}
-	return b.parent("clone", "a process is born into new namespaces: another view of the machine", calls, func() (err error) {
-		start := func() { b.pid, b.pidfd, err = b.p.Start(s) }
-		if b.c.ParentDeath != 0 {
-			onKeeper(start)
-		} else {
-			start()
-		}
-		if err != nil {
-			return err
-		}
-		if err := b.p.SendEarly(); err != nil {
-			return err
-		}
-		if b.ns.twoStages() {
-			return b.takeSecondStage()
-		}
+	return b.parent("clone", "a process is born into new namespaces: another view of the machine", calls, func() error { return b.spawn(s) })
+}
+
+// spawn starts the stub. Whoever needs its pid calls meetChild first.
+func (b *build) spawn(s child.Spawn) (err error) {
+	start := func() { b.pid, b.pidfd, err = b.p.Start(s) }
+	if b.c.ParentDeath != 0 {
+		onKeeper(start)
+	} else {
+		start()
+	}
+	if err != nil {
+		return err
+	}
+	return b.p.SendEarly()
+}
+
+// meetChild waits for the second stage, where there is one: from then on pid and pidfd are the final ones.
+func (b *build) meetChild() error {
+	if b.plan || !b.staged {
 		return nil
-	})
+	}
+	return b.takeSecondStage()
 }
 
 // takeSecondStage waits until the first process has handed over to the second.
 func (b *build) takeSecondStage() error {
+	b.staged = false
 	b.first, b.pid = b.pid, 0
 	unix.Close(b.pidfd)
 	b.pidfd = -1

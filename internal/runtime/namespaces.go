@@ -135,6 +135,7 @@ func (b *build) stages(joins []join, fds []child.Slot, fresh uintptr) {
 // secondStage clones the process that goes on; the first one ends.
 func (b *build) secondStage(flags uintptr) {
 	p, second := b.p, b.p.NewLabel()
+	b.staged = true
 	p.Step("clone second stage", "only children enter pid and time namespaces")
 	args := cloneArgs{flags: uint64(flags | unix.CLONE_PARENT)}
 	p.Call(unix.SYS_CLONE3, child.Struct(p, args), child.N(64)).Into(p.PidSlot()).OnZero(second)

@@ -19,10 +19,8 @@ const maxPasswd = 1 << 20
 // setHome adds HOME to an environment that has none, from the container's /etc/passwd, as runc does and its
 // callers rely on; "/" if the user isn't there.
 func (b *build) setHome(proc *specs.Process) error {
-	for _, e := range proc.Env {
-		if strings.HasPrefix(e, "HOME=") {
-			return nil
-		}
+	if hasHome(proc.Env) {
+		return nil
 	}
 	home := "/"
 	if !b.plan {

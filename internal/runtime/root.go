@@ -181,7 +181,7 @@ func (b *build) cover(mount child.Slot) {
 
 // writePivot makes the root tree "/" and the host's tree unreachable.
 func (b *build) writePivot() {
-	p := b.p
+	p, top := b.p, b.p.NewSlot()
 	p.Step("pivot root", "the host's files are gone from sight")
 	p.Call(unix.SYS_FCHDIR, b.root.Value())
 	p.Call(unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
@@ -189,12 +189,11 @@ func (b *build) writePivot() {
 	for range b.covers {
 		p.Call(unix.SYS_UMOUNT2, p.Str("."), child.N(unix.MNT_DETACH))
 	}
-	// Nothing may be left there. The root of a mount namespace itself can't be unmounted.
-	gone := p.NewLabel()
-	p.Call(unix.SYS_UMOUNT2, p.Str("."), child.N(unix.MNT_DETACH)).OnError(gone, unix.EINVAL)
-	p.Fail(unix.EBUSY)
-	p.Place(gone)
 	p.Call(unix.SYS_CHDIR, p.Str("/"))
+	// If anything were left on "/", ".." would lead there.
+	how := child.Struct(p, unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV})
+	p.Call(unix.SYS_OPENAT2, child.N(unix.AT_FDCWD), p.Str(".."), how, child.N(openHowSize)).Into(top)
+	p.Call(unix.SYS_CLOSE, top.Value())
 	if flag := b.rootPropagation(); flag != unix.MS_PRIVATE {
 		b.setAttr(b.root, true, unix.MountAttr{Propagation: flag})
 	}
