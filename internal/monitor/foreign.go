@@ -22,45 +22,30 @@ import (
 // foreign makes the container with another OCI runtime, by the command line that runc, crun, runsc and
 // Kata share (runc's man pages; it isn't part of the OCI specification).
 type foreign struct {
-	runtime string
+	runtime string // path
+	args    []string
 	id      string
+	store   *container.Store
+	record  *container.Record
 	bundle  string // the container's directory
 	spec    *specs.Spec
 	dir     string       // the runtime's files, below the container's run directory
+	pid     int          // of the container's first process
 	made    atomic.Int32 // exec processes so far: part of their files' names
 }
 
 // newForeign prepares to drive a runtime. Its processes become this process's children when it ends,
 // so that their exit can be waited for (prctl(2), PR_SET_CHILD_SUBREAPER).
-func newForeign(store *container.Store, r *container.Record) (*foreign, error) {
-	path, err := findProgram(r.Runtime)
-	if err != nil {
-		return nil, err
-	}
+func newForeign(store *container.Store, r *container.Record, o *Foreign) (*foreign, error) {
 	if r.IDs != nil {
 		return nil, &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported,
-			Cause: fmt.Errorf("runtime %s can't be given idmapped layers", r.Runtime), Hint: "use --userns=host with it"}
+			Cause: fmt.Errorf("runtime %s can't be given idmapped layers", o.Path), Hint: "use --userns=host with it"}
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become reaper of the runtime's processes: %w", err)
 	}
-	f := &foreign{runtime: path, id: r.ID, bundle: store.Dir(r.ID), dir: filepath.Join(store.RunDir(r.ID), "oci")}
+	f := &foreign{runtime: o.Path, args: o.Args, record: r, store: store, id: r.ID, bundle: store.Dir(r.ID), dir: filepath.Join(store.RunDir(r.ID), "oci")}
 	return f, os.MkdirAll(filepath.Join(f.dir, "root"), 0o700)
-}
-
-// findProgram finds a runtime by path, or by name in PATH.
-func findProgram(name string) (string, error) {
-	if strings.ContainsRune(name, '/') {
-		return name, nil
-	}
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		path := filepath.Join(dir, name)
-		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 && filepath.IsAbs(path) {
-			return path, nil
-		}
-	}
-	return "", &container.Error{Verb: "find runtime", Object: name, Kind: container.ErrInvalid,
-		Cause: errors.New("there is no such program in PATH"), Hint: "install it, or give its path"}
 }
 
 // load reads the spec when it is needed first.
@@ -78,7 +63,10 @@ func (f *foreign) terminal() (bool, error) {
 	return f.spec.Process.Terminal, nil
 }
 
-func (f *foreign) adopt(*exitWatch) error { return nil }
+func (f *foreign) adopt(exited *exitWatch) error {
+	f.pid = exited.pid
+	return nil
+}
 
 func (f *foreign) cgroup() (path string, systemd bool) {
 	if f.spec.Linux == nil {
@@ -99,7 +87,11 @@ func (f *foreign) create(stdio [3]*os.File, window *control.Size) (made, error) 
 	if err := os.WriteFile(filepath.Join(f.dir, "config.json"), b, 0o600); err != nil {
 		return made{}, fmt.Errorf("write bundle: %w", err)
 	}
-	return f.make(stdio, f.spec.Process.Terminal, "pid", "create", "--bundle", f.dir)
+	m, err := f.make(stdio, f.spec.Process.Terminal, "pid", "create", "--bundle", f.dir)
+	if err == nil {
+		f.pid = m.exited.pid
+	}
+	return m, err
 }
 
 // make runs a command that makes a process of the container, and adopts it.
@@ -137,6 +129,9 @@ func (f *foreign) make(stdio [3]*os.File, terminal bool, pidFile string, args ..
 func (f *foreign) start() error { return f.command([3]*os.File{}, "start", f.id) }
 
 func (f *foreign) exec(e *control.Exec, p *specs.Process, stdio [3]*os.File) (made, error) {
+	if err := applyUserIn(f.pid, e, p); err != nil {
+		return made{}, err
+	}
 	name := fmt.Sprintf("exec-%d", f.made.Add(1))
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -227,7 +222,8 @@ func (f *foreign) command(stdio [3]*os.File, args ...string) error {
 	}
 	log := filepath.Join(f.dir, "log.json")
 	os.Remove(log)
-	argv := append([]string{f.runtime, "--root", filepath.Join(f.dir, "root"), "--log", log, "--log-format", "json"}, args...)
+	argv := append(append([]string{f.runtime}, f.args...), "--root", filepath.Join(f.dir, "root"), "--log", log, "--log-format", "json")
+	argv = append(argv, args...)
 	p, err := os.StartProcess(f.runtime, argv, &os.ProcAttr{Env: os.Environ(), Files: stdio[:]})
 	if err != nil {
 		return &container.Error{Verb: "run runtime", Object: f.runtime, Cause: err}
