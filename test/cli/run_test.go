@@ -295,7 +295,7 @@ func TestProcessFlags(t *testing.T) {
 		{[]string{"--cap-drop", "ALL", "busybox", "grep", "CapEff", "/proc/self/status"}, "CapEff:\t0000000000000000\n"},
 		{[]string{"--security-opt", "no-new-privileges", "busybox", "grep", "NoNewPrivs", "/proc/self/status"}, "NoNewPrivs:\t1\n"},
 		{[]string{"--network", "none", "busybox", "ls", "/sys/class/net"}, "lo\n"},
-		{[]string{"--init", "busybox", "cat", "/proc/1/comm"}, "init\n"},
+		{[]string{"--init", "busybox", "cat", "/proc/1/comm"}, "gourd-init\n"},
 	} {
 		r := g.Run(append([]string{"run", "--rm"}, tt.args...)...)
 		if r.Code != 0 || r.Stdout != tt.want {
