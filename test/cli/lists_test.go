@@ -36,7 +36,7 @@ func TestPs(t *testing.T) {
 	g := harness.New(t)
 	g.Busybox()
 	up := g.Must("run", "-d", "--name", "up", "--label", "a=1", "busybox", "sleep", "100")
-	g.Must("run", "--name", "down", "--label", "a=2", "busybox", "sh", "-c", "exit 3")
+	g.Fails(3, nil, "run", "--name", "down", "--label", "a=2", "busybox", "sh", "-c", "exit 3")
 	g.Must("create", "--name", "new", "busybox", "true")
 	table := g.Must("ps", "-a")
 	for i, pattern := range []string{

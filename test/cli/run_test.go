@@ -69,7 +69,7 @@ func TestExitCodesOfStarting(t *testing.T) {
 		t.Errorf("error %q does not name the program", got)
 	}
 	want(t, g.Run("run", "--rm", "busybox", "sh", "-c", "exit 42"), 42, "")
-	want(t, g.Run("run", "--rm", "busybox", "sh", "-c", "kill -9 $$"), 137, "")
+	want(t, g.Run("run", "--rm", "--init", "busybox", "sh", "-c", "kill -9 $$"), 137, "")
 }
 
 // RUN-02: moby#29420, opencontainers/runc#1773.
@@ -247,7 +247,7 @@ func TestBadInputMakesNothing(t *testing.T) {
 		args  []string
 		words []string
 	}{
-		{[]string{"nosuchimage"}, []string{"nosuchimage"}}, {[]string{"--name", "a/b", "busybox", "true"}, []string{"a/b"}}, {[]string{"--name", "x", "busybox", "true"}, []string{"x"}},
+		{[]string{"nosuchimage"}, []string{"nosuchimage"}}, {[]string{"--name", "a/b", "busybox", "true"}, []string{"a/b"}}, {[]string{"--name", "-x", "busybox", "true"}, []string{"-x"}},
 		{[]string{"-m", "1k", "busybox", "true"}, []string{"6"}}, {[]string{"-m", "1m", "busybox", "true"}, nil}, {[]string{"--cpus", "1000", "busybox", "true"}, []string{"0.01"}},
 		{[]string{"--cpus", "0.001", "busybox", "true"}, []string{"0.01"}}, {[]string{"--cpus", "1", "--cpu-quota", "1000", "busybox", "true"}, nil},
 		{[]string{"--memory-swap", "64m", "busybox", "true"}, nil}, {[]string{"-m", "64m", "--memory-swap", "32m", "busybox", "true"}, nil},

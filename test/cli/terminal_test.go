@@ -36,7 +36,7 @@ func TestKeysOfAnUnfinishedDetachSequenceArrive(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			g := harness.New(t)
 			g.Busybox()
-			g.Must("run", "-dit", "--name", "c", "busybox", "sh", "-c", "stty raw -echo; echo ready; while :; do dd bs=1 count=1 2>/dev/null | od -An -tx1 -v | tr -d '\\n'; done")
+			g.Must("run", "-dit", "--name", "c", "busybox", "sh", "-c", "stty raw -echo; echo ready; while :; do dd bs=1 count=1 2>/dev/null | od -An -tx1 -v; done")
 			harness.Eventually(t, "the container is ready", func() bool { return strings.Contains(g.Run("logs", "c").Stdout, "ready") })
 			term := g.Terminal(append(append([]string{"attach"}, tt.flags...), "c")...)
 			time.Sleep(300 * time.Millisecond)
@@ -44,7 +44,10 @@ func TestKeysOfAnUnfinishedDetachSequenceArrive(t *testing.T) {
 				term.Type(key)
 				time.Sleep(50 * time.Millisecond)
 			}
-			term.Expect(tt.read)
+			read := func() string {
+				return strings.Join(strings.Fields(strings.TrimPrefix(g.Run("logs", "c").Stdout, "ready")), " ")
+			}
+			harness.Eventually(t, "the keys have arrived", func() bool { return read() == tt.read })
 			term.Type(tt.leave)
 			term.Expect("read escape sequence")
 			if code := term.Wait(); code != 1 {
@@ -53,9 +56,8 @@ func TestKeysOfAnUnfinishedDetachSequenceArrive(t *testing.T) {
 			if got := g.Must("inspect", "-f", "{{.State.Status}}", "c"); got != "running" {
 				t.Errorf("the container is %s", got)
 			}
-			log := strings.Join(strings.Fields(strings.TrimPrefix(g.Must("logs", "c"), "ready")), " ")
-			if log != tt.read {
-				t.Errorf("the container read %q, want %q", log, tt.read)
+			if got := read(); got != tt.read {
+				t.Errorf("the container read %q, want %q", got, tt.read)
 			}
 		})
 	}
