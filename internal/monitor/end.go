@@ -3,6 +3,7 @@ package monitor
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"gourd/internal/container"
@@ -87,6 +88,9 @@ func (m *monitor) leave(id string) {
 	if m.socket != nil {
 		m.socket.Close()
 	}
-	os.RemoveAll(m.store.RunDir(id))
+	// By name, not all that is there: something could be mounted below.
+	for _, name := range []string{"control.sock", "steps.json", "live", ""} {
+		os.Remove(filepath.Join(m.store.RunDir(id), name))
+	}
 	m.live.Close()
 }

@@ -3,7 +3,6 @@ package monitor
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"runtime"
 	"strings"
@@ -15,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// joins are descriptors that the spec names by /proc/self/fd while the container is made.
+// joins are descriptors that the spec names by their paths in /proc while the container is made.
 type joins struct{ files []*os.File }
 
 func (j *joins) close() {
@@ -26,7 +25,7 @@ func (j *joins) close() {
 
 func (j *joins) path(f *os.File) string {
 	j.files = append(j.files, f)
-	return linux.FDPath(int(f.Fd()))
+	return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), f.Fd())
 }
 
 // joinNamespaces puts the namespaces of other containers into the spec, where the record's modes name
@@ -118,12 +117,4 @@ func cloneMountOf(pid int, path string) (*os.File, error) {
 		return nil, r.err
 	}
 	return os.NewFile(uintptr(r.fd), path), nil
-}
-
-func parseAddress(s string) (netip.Addr, error) {
-	a, err := netip.ParseAddr(s)
-	if err != nil {
-		return a, fmt.Errorf("read address of container: %w", err)
-	}
-	return a, nil
 }

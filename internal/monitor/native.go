@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"gourd/internal/cgroup"
 	"gourd/internal/container"
 	"gourd/internal/container/control"
-	"gourd/internal/network"
 	"gourd/internal/runtime"
 	"gourd/internal/snapshot"
 
@@ -30,13 +28,12 @@ type native struct {
 	seccomp json.RawMessage
 	group   *cgroup.Group
 	exited  *exitWatch
-	told    []string
 	done    []container.Step
-	net     bool // an address was leased
+	wire    wire
 }
 
 func newNative(store *container.Store, r *container.Record) *native {
-	return &native{store: store, record: r}
+	return &native{store: store, record: r, wire: wire{store: store, record: r}}
 }
 
 // load reads the spec.
@@ -88,14 +85,14 @@ func (n *native) create(stdio [3]*os.File, window *control.Size) (made, error) {
 	}
 	k, err := runtime.Run(&runtime.Config{
 		ID: n.record.ID, Bundle: n.store.Dir(n.record.ID), Spec: n.spec, Seccomp: n.seccomp, RootFS: rootfs, Cgroup: n.group,
-		Stdio: stdio, OnRoot: n.onRoot, OnNamespaces: n.onNamespaces, ParentDeath: unix.SIGKILL,
+		Stdio: stdio, OnRoot: n.onRoot, OnNamespaces: func(pid int) error { return n.wire.attach(pid, n.spec) }, ParentDeath: unix.SIGKILL,
 		StateDir: n.store.State, LenientIdmap: true,
 	})
 	if err != nil {
 		return made{}, err
 	}
 	n.done = k.Steps()
-	n.told = append(n.told, k.Notices...)
+	n.wire.told = append(n.wire.told, k.Notices...)
 	m, err := adoptProcess(&k.Process)
 	n.exited = m.exited
 	return m, err
@@ -160,25 +157,6 @@ func (a *account) apply(p *specs.Process) {
 	p.Env = append(p.Env, "HOME="+a.Home)
 }
 
-// onNamespaces connects the container's network and writes what depends on its address.
-func (n *native) onNamespaces(pid int) error {
-	if mode := n.record.Network.Mode; mode != "" && mode != "bridge" {
-		return nil
-	}
-	nets := n.networks()
-	endpoint, err := nets.Attach(network.AttachRequest{ID: n.record.ID, Pid: pid, MAC: n.record.Network.MAC})
-	if err != nil {
-		return err
-	}
-	n.net = true
-	n.record.Network.Endpoints = []container.Endpoint{*endpoint}
-	return n.writeHosts(nets, endpoint)
-}
-
-func (n *native) networks() *network.Networks {
-	return network.Open(n.store.Root, n.store.State, network.Options{Notice: func(s string) { n.told = append(n.told, s) }})
-}
-
 func (n *native) oomKilled() bool {
 	kills, err := n.group.OOMKills()
 	return err == nil && kills > 0
@@ -236,7 +214,7 @@ func nonblocking(f **os.File) error {
 
 func (n *native) adopt(exited *exitWatch) (err error) {
 	n.exited = exited
-	n.net = len(n.record.Network.Endpoints) > 0
+	n.wire.attached = len(n.record.Network.Endpoints) > 0
 	path, systemd := n.cgroup()
 	n.group, err = cgroup.Load(path, systemd)
 	return err
@@ -269,10 +247,7 @@ func (n *native) killRest() error {
 const cleanTime = 10 * time.Second
 
 func (n *native) clean() error {
-	var err error
-	if n.net {
-		err = n.networks().Detach(n.record.ID)
-	}
+	err := n.wire.detach()
 	if n.group == nil {
 		return err
 	}
@@ -283,35 +258,4 @@ func (n *native) clean() error {
 }
 
 func (n *native) steps() []container.Step { return n.done }
-func (n *native) notices() []string       { return n.told }
-
-// writeHosts puts the container's address into its /etc/hosts.
-func (n *native) writeHosts(nets *network.Networks, e *container.Endpoint) error {
-	address, _, _ := strings.Cut(e.IPv4, "/")
-	o := network.HostsOptions{Hostname: n.spec.Hostname, Domainname: n.spec.Domainname}
-	var err error
-	if o.Address, err = parseAddress(address); err != nil {
-		return err
-	}
-	for _, text := range n.record.Network.ExtraHosts {
-		h, err := network.ParseExtraHost(text)
-		if err != nil {
-			return err
-		}
-		o.Extra = append(o.Extra, h)
-		if strings.Contains(text, "host-gateway") && !o.Gateway.IsValid() {
-			if o.Gateway, err = nets.Gateway(); err != nil {
-				return err
-			}
-		}
-	}
-	b, err := network.HostsFile(o)
-	if err != nil {
-		return err
-	}
-	// In place: the file is mounted in the container.
-	if err := os.WriteFile(filepath.Join(n.store.Dir(n.record.ID), "hosts"), b, 0o644); err != nil {
-		return fmt.Errorf("write hosts file: %w", err)
-	}
-	return nil
-}
+func (n *native) notices() []string       { return n.wire.told }
