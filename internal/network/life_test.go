@@ -228,6 +228,9 @@ func TestTwoInstallations(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.reaches("172.30.0.1:80")
+	if sysctl(ipForward) != "1" {
+		t.Error("removing one installation's network turned forwarding off for the other")
+	}
 }
 
 func TestOptionsAgainstTheHost(t *testing.T) {
