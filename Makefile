@@ -19,7 +19,7 @@ help: ## list the targets
 .PHONY: build
 build: tools ## build gourd, gourd-monitor, gourd-runtime into bin/ (static)
 	@mkdir -p $(dir $(HELLO)) $(dir $(INIT)) bin
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(HELLO) ./cmd/gourd-hello
+	CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '-s -w' -o $(HELLO) ./cmd/gourd-hello
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o $(INIT) ./cmd/gourd-init
 	$(GOBUILD) -o bin/ ./cmd/gourd ./cmd/gourd-monitor ./cmd/gourd-runtime
 
