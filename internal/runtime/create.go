@@ -103,6 +103,7 @@ func (b *build) make() error {
 		b.writeEarlyTable, // the child joins its cgroups, and waits
 		b.startChild,      // clone3 into the new namespaces
 		b.meetChild,
+		b.attachCgroup, // with systemd
 		b.mapIDs,
 		b.mountRoot,
 		b.askOnRoot,
@@ -126,7 +127,7 @@ func Plan(c *Config) ([]container.Step, error) {
 		return nil, err
 	}
 	for _, stage := range []func() error{
-		b.writeEarlyTable, b.startChild, b.meetChild, b.mapIDs, b.mountRoot, b.askOnRoot, b.writeMainTable, b.setFromOutside, b.askOnNamespaces,
+		b.writeEarlyTable, b.startChild, b.meetChild, b.attachCgroup, b.mapIDs, b.mountRoot, b.askOnRoot, b.writeMainTable, b.setFromOutside, b.askOnNamespaces,
 	} {
 		if err := stage(); err != nil {
 			return nil, err
@@ -244,6 +245,15 @@ func (b *build) cgroupFiles() ([]child.Slot, error) {
 		slots = slots[:len(slots)-1]
 	}
 	return slots, nil
+}
+
+// attachCgroup has systemd make the container's scope around the child, which waits.
+func (b *build) attachCgroup() error {
+	if b.c.Cgroup == nil || !b.c.Cgroup.NeedsAttach() {
+		return nil
+	}
+	return b.parent("start scope", "systemd owns the cgroups of this machine: it makes the container's, with its limits", []string{"StartTransientUnit"},
+		func() error { return b.c.Cgroup.Attach(b.pid) })
 }
 
 // startChild starts the child. With a parent-death signal it must be born of a thread that doesn't end before
