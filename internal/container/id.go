@@ -23,8 +23,8 @@ func NewID() string {
 	}
 }
 
-// namePattern is docker's rule for container names, except that one character is enough. Compiled on first
-// use: package init is paid at every start.
+// namePattern is docker's rule for container names, except that one character will do: docker wants two,
+// podman does not, and nothing is gained by refusing it. Compiled on first use: package init is paid at every start.
 var namePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`) })
 
 // CheckName refuses what can't be a container's name.
