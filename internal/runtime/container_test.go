@@ -575,8 +575,8 @@ func TestPlanNamesTheSameSteps(t *testing.T) {
 			t.Fatal(err)
 		}
 		k.Wait()
-		k.Close()
 		done := k.Steps()
+		k.Close()
 		if len(plan) != len(done) {
 			t.Fatalf("%d steps planned, %d done", len(plan), len(done))
 		}

@@ -135,13 +135,13 @@ func Plan(c *Config) ([]container.Step, error) {
 }
 
 // parent does one step on the host's side.
-func (b *build) parent(name, why string, calls []string, do func() error) error {
+func (b *build) parent(name, why string, calls func() []string, do func() error) error {
 	if !b.plan {
 		if err := do(); err != nil {
 			return stepError(name, err)
 		}
 	}
-	b.p.ParentStep(name, why, calls...)
+	b.p.ParentStep(name, why, calls)
 	return nil
 }
 
@@ -257,7 +257,7 @@ func (b *build) startChild() error {
 			s.Cgroup = int(dir.Fd())
 		}
 	}
-	calls := []string{"clone3(" + flagNames(s.Flags) + ")", "execveat(the sealed stub)"}
+	calls := func() []string { return []string{"clone3(" + flagNames(s.Flags) + ")", "execveat(the sealed stub)"} }
 	return b.parent("clone", "a process is born into new namespaces: another view of the machine", calls, func() error { return b.spawn(s) })
 }
 

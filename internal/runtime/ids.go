@@ -66,7 +66,9 @@ func (b *build) mapIDs() error {
 		return b.readMaps()
 	}
 	return b.parent("map user and group ids", "root in the container is another user on the host",
-		[]string{"write(uid_map, " + strconv.Quote(mapText(l.UIDMappings)) + ")", "write(gid_map, " + strconv.Quote(mapText(l.GIDMappings)) + ")"},
+		func() []string {
+			return []string{"write(uid_map, " + strconv.Quote(mapText(l.UIDMappings)) + ")", "write(gid_map, " + strconv.Quote(mapText(l.GIDMappings)) + ")"}
+		},
 		func() error {
 			if err := linux.WriteProc(b.pid, "uid_map", mapText(l.UIDMappings)); err != nil {
 				return err

@@ -232,7 +232,7 @@ func (b *build) setFromOutside() error {
 		return nil
 	}
 	value := fmt.Sprint(*b.spec.Process.OOMScoreAdj)
-	return b.parent("set oom score", "who goes first when memory runs out", []string{"write(oom_score_adj, " + value + ")"}, func() error {
+	return b.parent("set oom score", "who goes first when memory runs out", func() []string { return []string{"write(oom_score_adj, " + value + ")"} }, func() error {
 		return linux.WriteProc(b.pid, "oom_score_adj", value)
 	})
 }

@@ -28,7 +28,7 @@ func (b *build) mountRoot() error {
 		}
 	}
 	why := "the floor the container stands on: an image's files"
-	return b.parent("mount root file system", why, rootCalls(fs), func() (err error) {
+	return b.parent("mount root file system", why, func() []string { return rootCalls(fs) }, func() (err error) {
 		if !fs.Overlay && len(fs.Layers) == 1 && fs.Upper == "" {
 			b.rootMount, err = b.plainRoot(fs)
 		} else {
