@@ -211,14 +211,8 @@ func nodeType(t string) (uint32, error) {
 	return 0, invalidSpec("linux.devices", fmt.Errorf("%q is no type of device", t))
 }
 
-// placeKit hands the kit to the child and, where it is not the container's /dev, hides it below the root.
-func (b *build) placeKit() {
-	b.kit = b.p.FD(b.kitMount)
-	if m := b.devMount(); m == nil || !isDevTmpfs(m) {
-		b.p.Step("keep devices ready", "they are bound into the container's own /dev")
-		b.cover(b.kit)
-	}
-}
+// placeKit hands the kit to the child.
+func (b *build) placeKit() { b.kit = b.p.FD(b.kitMount) }
 
 // attachDev attaches the kit as /dev.
 func (b *build) attachDev(o *mountOptions) error {
@@ -235,6 +229,9 @@ func (b *build) finishDev() {
 		if o := parseMountOptions(m.Options); (o.set|o.setAll)&unix.MOUNT_ATTR_RDONLY != 0 {
 			b.setAttr(b.kit, false, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 		}
+	} else {
+		b.p.Step("keep devices ready", "they are bound into the container's own /dev")
+		b.hide(b.kit, "/sys")
 	}
 	for _, d := range b.devices() {
 		inDev := strings.HasPrefix(path.Clean(d.Path), "/dev/")

@@ -105,7 +105,7 @@ type Program struct {
 	err         error
 	begin       time.Time
 
-	sock, childSock int
+	sock, childSock int  // childSock is closed when the child has it
 	sockValue       Slot // the child's end, and its neighbours
 	belowSock       Slot
 	aboveSock       Slot
@@ -177,7 +177,7 @@ func (p *Program) Close() {
 
 // Disconnect gives back all descriptors. What the table tells about the child stays readable.
 func (p *Program) Disconnect() {
-	for _, fd := range []*int{&p.fd, &p.sock, &p.childSock} {
+	for _, fd := range []*int{&p.fd, &p.sock} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1
@@ -265,7 +265,7 @@ func (p *Program) Step(name, why string) {
 
 // ParentStep records a step that the parent has done now (or, in a plan, would do). calls tells its system calls,
 // when somebody asks.
-func (p *Program) ParentStep(name, why string, calls func() []string) {
+func (p *Program) ParentStep(name, why string, calls func() []string) (step int) {
 	s := container.Step{Name: name, Where: "parent", Why: why}
 	if p.fd >= 0 {
 		s.At = time.Since(p.begin)
@@ -273,7 +273,11 @@ func (p *Program) ParentStep(name, why string, calls func() []string) {
 	p.steps = append(p.steps, s)
 	p.stamps = append(p.stamps, 0)
 	p.parentCalls = append(p.parentCalls, parentCalls{len(p.steps) - 1, calls})
+	return len(p.steps) - 1
 }
+
+// StepDone says when a step of the parent's ended that was recorded when it began.
+func (p *Program) StepDone(step int, at time.Time) { p.steps[step].At = at.Sub(p.begin) }
 
 // endStep stamps the end of the child's step with CLOCK_REALTIME, which no time namespace shifts.
 func (p *Program) endStep() {
