@@ -34,6 +34,14 @@ type Extracted struct {
 	// time are those of the lower layers; "." is among them if the root had none.
 	Implied []string
 	Opaque  bool // the root itself is opaque: nothing of the lower layers is seen
+	// Links are hard links whose target is in a lower layer, in the archive's order; see ExtractOptions.
+	Links []LowerLink
+}
+
+// LowerLink is a hard link into a lower layer.
+type LowerLink struct {
+	Name   string `json:"name"`
+	Target string `json:"target"`
 }
 
 // ExtractOptions of Extract.
@@ -41,6 +49,8 @@ type ExtractOptions struct {
 	Mode Mode
 	// IDs: owners are made what the host sees of this user namespace; the zero value leaves them as they stand.
 	IDs IDMaps
+	// LowerLinks: hard links without a target in this layer are reported, not refused.
+	LowerLinks bool
 }
 
 // Extract makes what r holds below root. Ids, modes (setuid included) and devices are made as they stand, so
@@ -48,11 +58,7 @@ type ExtractOptions struct {
 // in the archive can't lead out of it. On an error the tree is incomplete and the caller removes it.
 // Errors: container.ErrCorrupt for what no honest layer does; else the system's.
 func Extract(ctx context.Context, root *os.File, r *Reader, o ExtractOptions) (Extracted, error) {
-	x := &extractor{ctx: ctx, root: int(root.Fd()), r: r, mode: o.Mode, ids: o.IDs, cached: -1,
-		buf: make([]byte, copyBlock), implied: map[string]bool{}, made: map[string]bool{}}
-	if o.Mode == Diff {
-		x.implied["."] = true
-	}
+	x := newExtractor(ctx, root, r, o)
 	defer x.forget()
 	for {
 		e, err := r.Next()
@@ -75,14 +81,22 @@ func Extract(ctx context.Context, root *os.File, r *Reader, o ExtractOptions) (E
 	return x.result, nil
 }
 
+func newExtractor(ctx context.Context, root *os.File, data io.Reader, o ExtractOptions) *extractor {
+	x := &extractor{ctx: ctx, root: int(root.Fd()), data: data, o: o, cached: -1,
+		buf: make([]byte, copyBlock), implied: map[string]bool{}, made: map[string]bool{}, touched: map[string]time.Time{}}
+	if o.Mode == Diff {
+		x.implied["."] = true
+	}
+	return x
+}
+
 const copyBlock = 256 << 10
 
 type extractor struct {
 	ctx    context.Context
 	root   int
-	r      *Reader
-	mode   Mode
-	ids    IDMaps
+	data   io.Reader // of the current file
+	o      ExtractOptions
 	buf    []byte
 	result Extracted
 
@@ -90,9 +104,10 @@ type extractor struct {
 	cachedName string
 	cached     int
 
-	dirs    []madeDir       // directories get their times when nothing is made in them any more
-	implied map[string]bool // directories made without an entry, and "." until it has one
-	made    map[string]bool // Apply: what this layer made, and the directories above it: its own whiteouts spare them
+	dirs    []madeDir            // directories get their times when nothing is made in them any more
+	implied map[string]bool      // directories made without an entry, and "." until it has one
+	made    map[string]bool      // Apply: what this layer made, and the directories above it: its own whiteouts spare them
+	touched map[string]time.Time // Apply: directories of lower layers that were changed, and the times they had
 }
 
 // madeDir is an entry and the inode it made, since a later entry may put something else in its place.
@@ -108,8 +123,11 @@ func (x *extractor) failed(e *Entry, err error) error {
 	}
 	out := &container.Error{Verb: "extract " + e.Kind.String(), Object: fmt.Sprintf("%.300q", e.Name), Cause: err}
 	var own corrupt
-	if errors.As(err, &own) {
+	switch {
+	case errors.As(err, &own):
 		out.Kind, out.Cause = container.ErrCorrupt, own.error
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENAMETOOLONG), errors.Is(err, unix.EXDEV):
+		out.Kind = container.ErrCorrupt // only links in the archive lead to these
 	}
 	return out
 }
@@ -143,7 +161,7 @@ func (x *extractor) entry(e *Entry) error {
 
 // remember notes what this layer made, with the directories above.
 func (x *extractor) remember(name string) {
-	for x.mode == Apply && name != "." && !x.made[name] {
+	for x.o.Mode == Apply && name != "." && !x.made[name] {
 		x.made[name] = true
 		name, _ = split(name)
 	}
@@ -152,7 +170,7 @@ func (x *extractor) remember(name string) {
 // parent opens the directory that an entry goes into, making what is missing.
 func (x *extractor) parent(dir string) (int, error) {
 	if dir == "." {
-		return x.root, nil
+		return x.root, x.touch(x.root, dir)
 	}
 	if x.cached >= 0 && x.cachedName == dir {
 		return x.cached, nil
@@ -166,7 +184,20 @@ func (x *extractor) parent(dir string) (int, error) {
 	}
 	x.forget()
 	x.cached, x.cachedName = fd, dir
-	return fd, nil
+	return fd, x.touch(fd, dir)
+}
+
+// touch notes a directory's time before something is made or deleted in it, which is no change of the directory.
+func (x *extractor) touch(fd int, name string) error {
+	if _, known := x.touched[name]; known || x.o.Mode != Apply || x.implied[name] {
+		return nil
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	x.touched[name] = mtime(&st)
+	return nil
 }
 
 // forget closes the cached directory: at the end, and whenever something was replaced.
@@ -226,7 +257,7 @@ func (x *extractor) implyDir(parent int, name, base string) (int, error) {
 		return -1, err
 	}
 	x.implied[name] = true
-	uid, gid := x.ids.Host(0, 0)
+	uid, gid := x.o.IDs.Host(0, 0)
 	err = errors.Join(unix.Fchown(fd, int(uid), int(gid)), unix.Fchmod(fd, 0o755))
 	if err == nil && replaced {
 		err = setOpaque(fd)
@@ -272,13 +303,13 @@ func (x *extractor) file(parent int, base string, e *Entry) error {
 // content copies a file's data. Where the archive gave holes, blocks of zeros become holes again.
 func (x *extractor) content(f *os.File, e *Entry) error {
 	for {
-		n, err := io.ReadFull(x.r, x.buf)
+		n, err := io.ReadFull(x.data, x.buf)
 		end := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !end {
 			return err
 		}
-		if e.Sparse && allZero(x.buf[:n]) {
-			_, err = f.Seek(int64(n), io.SeekCurrent)
+		if e.Sparse {
+			err = writeHoles(f, x.buf[:n])
 		} else {
 			_, err = f.Write(x.buf[:n])
 		}
@@ -298,17 +329,35 @@ func (x *extractor) content(f *os.File, e *Entry) error {
 	return nil
 }
 
-func allZero(b []byte) bool {
-	for len(b) >= len(zeros) {
-		if [len(zeros)]byte(b) != zeros {
-			return false
+// holeSize is the smallest hole: a page, which is also a block of most file systems.
+const holeSize = 4096
+
+var zeroPage [holeSize]byte
+
+// writeHoles writes b at the file's position, leaving out whole pages of zeros.
+func writeHoles(f *os.File, b []byte) error {
+	for len(b) > 0 {
+		data := 0
+		for data < len(b) && !isHole(b[data:]) {
+			data += min(holeSize, len(b)-data)
 		}
-		b = b[len(zeros):]
+		if _, err := f.Write(b[:data]); err != nil {
+			return err
+		}
+		b = b[data:]
+		hole := 0
+		for hole < len(b) && isHole(b[hole:]) {
+			hole += holeSize
+		}
+		if _, err := f.Seek(int64(hole), io.SeekCurrent); err != nil {
+			return err
+		}
+		b = b[hole:]
 	}
-	return !slices.ContainsFunc(b, func(c byte) bool { return c != 0 })
+	return nil
 }
 
-var zeros [512]byte
+func isHole(b []byte) bool { return len(b) >= holeSize && [holeSize]byte(b) == zeroPage }
 
 func (x *extractor) directory(parent int, base string, e *Entry) error {
 	err := unix.Mkdirat(parent, base, 0o700)
@@ -331,7 +380,7 @@ func (x *extractor) directory(parent int, base string, e *Entry) error {
 		return err
 	}
 	defer unix.Close(fd)
-	if replaced && x.mode == Diff {
+	if replaced && x.o.Mode == Diff {
 		if err := setOpaque(fd); err != nil {
 			return err
 		}
@@ -359,6 +408,9 @@ func (x *extractor) hardLink(parent int, base string, e *Entry) error {
 	dir, target := split(e.Link)
 	from, err := openInRoot(x.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err == unix.ENOENT || err == unix.ENOTDIR {
+		if err := x.clear(parent, base); err != nil {
+			return err
+		}
 		return x.noTarget(e)
 	}
 	if err != nil {
@@ -368,6 +420,9 @@ func (x *extractor) hardLink(parent int, base string, e *Entry) error {
 	st, err := lstatAt(from, target)
 	switch {
 	case err == unix.ENOENT, err == nil && isWhiteout(&st):
+		if err := x.clear(parent, base); err != nil {
+			return err
+		}
 		return x.noTarget(e)
 	case err != nil:
 		return err
@@ -390,6 +445,10 @@ func (x *extractor) hardLink(parent int, base string, e *Entry) error {
 }
 
 func (x *extractor) noTarget(e *Entry) error {
+	if x.o.LowerLinks {
+		x.result.Links = append(x.result.Links, LowerLink{e.Name, e.Link})
+		return nil
+	}
 	return corrupt{fmt.Errorf("its target %q is not in this layer", e.Link)}
 }
 
@@ -404,7 +463,7 @@ func (x *extractor) special(parent int, base string, e *Entry) error {
 	if err != nil {
 		return err
 	}
-	uid, gid := x.ids.Host(e.UID, e.GID)
+	uid, gid := x.o.IDs.Host(e.UID, e.GID)
 	if err := unix.Fchownat(parent, base, int(uid), int(gid), unix.AT_SYMLINK_NOFOLLOW); err != nil {
 		return err
 	}
@@ -439,7 +498,7 @@ func makeSpecial(parent int, base string, e *Entry) error {
 // setFile gives an open file or directory its owner, attributes and mode, in this order: a new owner clears
 // setuid bits and file capabilities. The time is set last, by the caller.
 func (x *extractor) setFile(fd int, e *Entry) error {
-	uid, gid := x.ids.Host(e.UID, e.GID)
+	uid, gid := x.o.IDs.Host(e.UID, e.GID)
 	if err := unix.Fchown(fd, int(uid), int(gid)); err != nil {
 		return err
 	}
@@ -458,7 +517,7 @@ func (x *extractor) setXattrs(e *Entry, set func(name, value string) error) erro
 		if e.Kind == Dir && name == "security.capability" {
 			continue
 		}
-		if err := set(name, x.ids.hostXattr(name, value)); err != nil {
+		if err := set(name, x.o.IDs.hostXattr(name, value)); err != nil {
 			return fmt.Errorf("set attribute %q: %w", name, err)
 		}
 	}
@@ -489,30 +548,42 @@ func (x *extractor) finish() error {
 	x.forget()
 	done := make(map[uint64]bool, len(x.dirs))
 	for _, d := range slices.Backward(x.dirs) {
-		if done[d.ino] {
-			continue
-		}
-		done[d.ino] = true
-		if err := x.finishDir(d.e, d.ino); err != nil {
+		if err := x.finishDir(d.e, done, d.ino); err != nil {
 			return x.failed(d.e, err)
 		}
 	}
 	for name := range x.implied {
 		x.result.Implied = append(x.result.Implied, name)
+		x.touched[name] = time.Unix(0, 0) // the lower layers' business; without one, it must not depend on today
 	}
 	sort.Strings(x.result.Implied)
-	// Their time is the lower layers' business; where there is none, it must not depend on when this ran.
-	for _, name := range slices.Backward(x.result.Implied) {
-		e := &Entry{Name: name, Kind: Dir, Time: time.Unix(0, 0)}
-		if err := x.finishDir(e, 0); err != nil {
+	for name, at := range x.touched {
+		e := &Entry{Name: name, Kind: Dir, Time: at}
+		if err := x.finishDir(e, done, 0); err != nil {
 			return x.failed(e, err)
 		}
 	}
+	x.result.Links = slices.DeleteFunc(x.result.Links, func(l LowerLink) bool { return x.exists(l.Name) })
 	return nil
 }
 
-// finishDir does it for one directory, if it is still the one with this inode (0 for any).
-func (x *extractor) finishDir(e *Entry, ino uint64) error {
+// exists says whether a later entry took a link's name. A whiteout doesn't count: a link wins over that.
+func (x *extractor) exists(name string) bool {
+	dir, base := split(name)
+	parent, err := openInRoot(x.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(parent)
+	st, err := lstatAt(parent, base)
+	return err == nil && !isWhiteout(&st)
+}
+
+// finishDir does it for one directory that isn't done, if it is still the one with this inode (0 for any).
+func (x *extractor) finishDir(e *Entry, done map[uint64]bool, ino uint64) error {
+	if done[ino] {
+		return nil
+	}
 	dir, base := split(e.Name)
 	parent, err := openInRoot(x.root, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
@@ -525,11 +596,12 @@ func (x *extractor) finishDir(e *Entry, ino uint64) error {
 	}
 	defer unix.Close(fd)
 	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || ino != 0 && st.Ino != ino {
+	if err := unix.Fstat(fd, &st); err != nil || ino != 0 && st.Ino != ino || done[st.Ino] {
 		return err
 	}
+	done[st.Ino] = true
 	if acl, ok := e.Xattrs[aclDefault]; ok {
-		if err := unix.Fsetxattr(fd, aclDefault, []byte(x.ids.hostXattr(aclDefault, acl)), 0); err != nil {
+		if err := unix.Fsetxattr(fd, aclDefault, []byte(x.o.IDs.hostXattr(aclDefault, acl)), 0); err != nil {
 			return fmt.Errorf("set attribute %q: %w", aclDefault, err)
 		}
 	}

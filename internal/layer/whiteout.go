@@ -10,7 +10,7 @@ import (
 // archive has them (image-spec, layer.md: whiteouts apply to lower layers only).
 func (x *extractor) whiteout(e *Entry) error {
 	dir, base := split(e.Name)
-	if x.mode == Apply {
+	if x.o.Mode == Apply {
 		return x.delete(dir, base, e.Name)
 	}
 	parent, err := x.parent(dir)
@@ -36,7 +36,7 @@ func (x *extractor) whiteout(e *Entry) error {
 
 // opaque hides all that lower layers have in a directory.
 func (x *extractor) opaque(e *Entry) error {
-	if x.mode == Apply {
+	if x.o.Mode == Apply {
 		return x.empty(e.Name)
 	}
 	if e.Name == "." {
@@ -57,6 +57,9 @@ func (x *extractor) delete(dir, base, name string) error {
 	}
 	defer unix.Close(parent)
 	x.forget()
+	if err := x.touch(parent, dir); err != nil {
+		return err
+	}
 	if !x.made[name] {
 		return removeAll(parent, base)
 	}
@@ -74,6 +77,9 @@ func (x *extractor) empty(name string) error {
 	}
 	defer unix.Close(fd)
 	x.forget()
+	if err := x.touch(fd, name); err != nil {
+		return err
+	}
 	names, err := readNames(fd)
 	if err != nil {
 		return err

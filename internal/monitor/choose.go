@@ -1,16 +1,34 @@
 package monitor
 
-import "gourd/internal/container"
+import (
+	"gourd/internal/container"
+	"gourd/internal/snapshot"
+)
 
-// newBackend makes the backend that the record asks for.
-func newBackend(s *container.Store, r *container.Record) (backend, error) {
-	if r.Runtime != "" {
-		return newForeign(s, r)
+// newBackend makes the backend of gourd's own runtime or another.
+func newBackend(s *container.Store, r *container.Record, f *Foreign) (backend, error) {
+	if f.Path != "" {
+		return newForeign(s, r, f)
 	}
-	return nil, &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported}
+	return newNative(s, r), nil
 }
 
-// forget deletes the files of a container that is hidden already.
+// forget deletes what a container that is hidden already has on disk: its writable layer, its anonymous
+// volumes and its directory.
 func (m *monitor) forget() error {
-	return m.store.FinishForget(m.record.ID, func(string, *container.Record) error { return nil })
+	return m.store.FinishForget(m.record.ID, func(_ string, r *container.Record) error {
+		if r == nil {
+			r = m.record
+		}
+		if r.Driver != "" {
+			driver, err := snapshot.Open(m.store.Root, r.Driver)
+			if err != nil {
+				return err
+			}
+			if err := driver.Remove(r.ID); err != nil {
+				return err
+			}
+		}
+		return m.store.RemoveVolumes(r)
+	})
 }

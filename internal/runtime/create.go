@@ -124,6 +124,7 @@ func (b *build) story() []func() error {
 		b.meetChild,
 		b.setFromOutside,
 		b.askOnNamespaces,
+		b.runHostHooks,
 	}
 }
 

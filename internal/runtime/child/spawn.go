@@ -74,6 +74,7 @@ func (p *Program) Prepare(s Spawn) (begin func() (pid, pidfd int, err error), er
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		syscall.ForkLock.Unlock()
+		unix.Close(file)
 		return nil, fmt.Errorf("make a socket pair: %w", err)
 	}
 	p.sock, p.childSock = pair[0], pair[1]
@@ -93,6 +94,7 @@ func (p *Program) Prepare(s Spawn) (begin func() (pid, pidfd int, err error), er
 		n, errno := fork(l)
 		runtime.KeepAlive(l)
 		unix.Close(pair[1])
+		unix.Close(file)
 		if errno != 0 {
 			return 0, -1, fmt.Errorf("clone: %w", errno)
 		}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gourd/internal/container"
@@ -43,35 +44,33 @@ func (d *Overlay) Prepare(ctx context.Context, id string, layers []layer.Digest,
 	if o.LowerDir != "" {
 		s.Lower, model, err = lowerDir(o.LowerDir, layers)
 	} else {
-		s.Lower, model, err = d.lowers(layers)
+		var c *chain
+		if c, err = d.chain(ctx, layers); err == nil {
+			s.Lower, model = c.Lower, d.abs(c.Model)
+		}
 	}
 	if err != nil {
 		return err
 	}
-	s.Lower = append(s.Lower, "base")
+	// The kernel refuses a lower directory inside another one (ELOOP). One that holds the store is the
+	// machine's own root or near it, and has what base would add.
+	if o.LowerDir == "" || !holds(o.LowerDir, d.dir) {
+		s.Lower = append(slices.Clone(s.Lower), "base")
+	}
 	return d.makeContainer(id, s, model)
 }
 
-// lowers gives the directories of layers, the topmost first, and the one that says how the root itself looks.
-func (d *Overlay) lowers(layers []layer.Digest) (dirs []string, model string, err error) {
-	for i := len(layers) - 1; i >= 0; i-- {
-		info, err := d.info(layers[i])
-		if err != nil {
-			return nil, "", err
-		}
-		dir := filepath.Join("layers", layers[i].Hex(), "fs")
-		dirs = append(dirs, dir)
-		if model == "" && (len(info.Implied) == 0 || info.Implied[0] != ".") {
-			model = d.abs(dir)
-		}
-		if info.Opaque {
-			break // overlayfs doesn't look at the attribute of a layer's root
-		}
+// holds says whether path is dir or lies below it, links resolved.
+func holds(dir, path string) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
 	}
-	if model == "" {
-		model = d.abs("base")
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return false
 	}
-	return dirs, model, nil
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 func lowerDir(dir string, layers []layer.Digest) ([]string, string, error) {

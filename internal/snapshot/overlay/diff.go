@@ -6,7 +6,6 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strings"
 
@@ -166,25 +165,32 @@ func (m *merged) names() []string {
 	return out
 }
 
+// walk opens the merged directory at a path, not following links. The caller closes it.
+func (m *merged) walk(name string) *merged {
+	at := &merged{}
+	for _, dir := range m.dirs {
+		fd, err := unix.Openat(int(dir.Fd()), ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			break
+		}
+		at.dirs = append(at.dirs, os.NewFile(uintptr(fd), dir.Name()))
+	}
+	if name == "." {
+		return at
+	}
+	for c := range strings.SplitSeq(name, "/") {
+		next := at.sub(c)
+		at.close()
+		at = next
+	}
+	return at
+}
+
 // has says whether the path exists as a directory in the layers.
 func (m *merged) has(name string) bool {
-	at := &merged{dirs: slices.Clone(m.dirs)}
-	owned := false // the root's descriptors are m's
-	for c := range strings.SplitSeq(name, "/") {
-		if c == "." {
-			continue
-		}
-		next := at.sub(c)
-		if owned {
-			at.close()
-		}
-		at, owned = next, true
-	}
-	found := len(at.dirs) > 0
-	if owned {
-		at.close()
-	}
-	return found
+	at := m.walk(name)
+	defer at.close()
+	return len(at.dirs) > 0
 }
 
 func readNames(fd int) ([]string, error) {

@@ -3,6 +3,7 @@
 //
 //	ROOT/overlay/layers/HEX/fs/       a layer's files as the archive has them: container ids, setuid bits, devices
 //	ROOT/overlay/layers/HEX/layer.json
+//	ROOT/overlay/chains/HEX/          what a stack of layers needs besides, see chain
 //	ROOT/overlay/base/                what engines put into every root: empty /proc, /sys, /dev, /etc/hosts …
 //	ROOT/overlay/containers/ID/       upper/, work/, snapshot.json
 //	ROOT/overlay/staging/             what is being made or deleted
@@ -21,6 +22,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"gourd/internal/container"
@@ -45,7 +47,7 @@ func Open(root string) (*Overlay, error) {
 	if _, err := os.Lstat(d.layersDir()); err == nil {
 		return d, nil // made last
 	}
-	for _, dir := range []string{d.dir, d.staging.Dir, filepath.Join(d.dir, "containers")} {
+	for _, dir := range []string{d.dir, d.staging.Dir, filepath.Join(d.dir, "containers"), d.chainsDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, &container.Error{Verb: "open storage driver", Object: d.dir, Cause: err}
 		}
@@ -72,11 +74,12 @@ func (d *Overlay) lock() (func(), error) { return container.LockFile(filepath.Jo
 
 // layerInfo is layer.json: what the directory alone doesn't tell.
 type layerInfo struct {
-	DiffID  layer.Digest `json:"diff_id"`
-	Size    int64        `json:"size"`
-	Entries int          `json:"entries"`
-	Implied []string     `json:"implied,omitempty"`
-	Opaque  bool         `json:"opaque,omitempty"`
+	DiffID  layer.Digest      `json:"diff_id"`
+	Size    int64             `json:"size"`
+	Entries int               `json:"entries"`
+	Implied []string          `json:"implied,omitempty"`
+	Opaque  bool              `json:"opaque,omitempty"`
+	Links   []layer.LowerLink `json:"links,omitempty"`
 }
 
 // Has says whether the layer is there.
@@ -126,14 +129,14 @@ func (d *Overlay) unpack(ctx context.Context, dir string, id layer.Digest, tar i
 	}
 	defer root.Close()
 	v := layer.NewVerifier(tar, id)
-	got, err := layer.Extract(ctx, root, layer.NewReader(v), layer.ExtractOptions{Mode: layer.Diff})
+	got, err := layer.Extract(ctx, root, layer.NewReader(v), layer.ExtractOptions{Mode: layer.Diff, LowerLinks: true})
 	if err != nil {
 		return err
 	}
 	if err := v.Verify(); err != nil {
 		return err
 	}
-	info := layerInfo{DiffID: id, Size: got.Bytes, Entries: got.Entries, Implied: got.Implied, Opaque: got.Opaque}
+	info := layerInfo{DiffID: id, Size: got.Bytes, Entries: got.Entries, Implied: got.Implied, Opaque: got.Opaque, Links: got.Links}
 	b, err := json.Marshal(info)
 	if err != nil {
 		return err
@@ -209,11 +212,32 @@ func (d *Overlay) hideLayer(id layer.Digest) (*container.Work, error) {
 			}
 		}
 	}
+	if err := d.dropChains(id); err != nil {
+		return nil, err
+	}
 	w, err := d.staging.Hide(d.layerDir(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return w, err
+}
+
+// dropChains deletes the chains that a layer is part of.
+func (d *Overlay) dropChains(id layer.Digest) error {
+	names, err := listDir(d.chainsDir())
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		dir := filepath.Join(d.chainsDir(), n)
+		if c, err := readChain(dir); err == nil && !slices.Contains(c.Layers, id) {
+			continue
+		}
+		if err := d.staging.Discard(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Layers lists the committed ones.

@@ -88,13 +88,21 @@ func (d *VFS) Add(ctx context.Context, id layer.Digest, tar io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	info := filepath.Join(w.Path, "layer.json")
+	err = errors.Join(f.Sync(), os.WriteFile(info, fmt.Appendf(nil, "{\"size\":%d}\n", size), 0o600))
+	if err != nil {
 		return &container.Error{Verb: "add layer", Object: string(id), Cause: err}
 	}
-	if err := container.WriteFile(d.layerPath(id, ".json"), fmt.Appendf(nil, "{\"size\":%d}\n", size), 0o600); err != nil {
+	unlock, err := d.lock()
+	if err != nil {
 		return err
 	}
-	if err := os.Rename(f.Name(), d.layerPath(id, ".tar")); err != nil {
+	defer unlock()
+	err = os.Rename(info, d.layerPath(id, ".json"))
+	if err == nil {
+		err = os.Rename(f.Name(), d.layerPath(id, ".tar"))
+	}
+	if err != nil {
 		return &container.Error{Verb: "add layer", Object: string(id), Cause: err}
 	}
 	return nil
@@ -307,6 +315,11 @@ func (d *VFS) apply(ctx context.Context, root *os.File, id layer.Digest, ids lay
 // change. What is there in another form is left alone.
 func makeMountPoints(root *os.File, uid, gid int) error {
 	fd := int(root.Fd())
+	restore, err := keepTime(fd)
+	if err != nil {
+		return err
+	}
+	defer restore()
 	for _, name := range []string{"proc", "sys", "dev", "etc"} {
 		if err := unix.Mkdirat(fd, name, 0o755); err == nil {
 			if err := unix.Fchownat(fd, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
@@ -321,6 +334,10 @@ func makeMountPoints(root *os.File, uid, gid int) error {
 		return nil //nolint:nilerr // the image's /etc is no directory
 	}
 	defer unix.Close(etc)
+	if restore, err = keepTime(etc); err != nil {
+		return err
+	}
+	defer restore()
 	for _, name := range []string{"hosts", "hostname", "resolv.conf"} {
 		f, err := unix.Openat(etc, name, unix.O_CREAT|unix.O_EXCL|unix.O_WRONLY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0o644)
 		if err == unix.EEXIST {
@@ -335,6 +352,17 @@ func makeMountPoints(root *os.File, uid, gid int) error {
 		}
 	}
 	return nil
+}
+
+// keepTime gives a directory the time back that it had.
+func keepTime(fd int) (restore func(), err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	return func() {
+		unix.UtimesNanoAt(fd, ".", []unix.Timespec{st.Mtim, st.Mtim}, unix.AT_SYMLINK_NOFOLLOW)
+	}, nil
 }
 
 // Mount gives the copy itself.
