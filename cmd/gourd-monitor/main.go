@@ -6,18 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
+	goruntime "runtime"
 	"strconv"
 
 	"gourd/internal/container"
 	"gourd/internal/container/control"
 	"gourd/internal/monitor"
+	"gourd/internal/runtime"
 
 	"golang.org/x/sys/unix"
 )
 
-// The main goroutine stays on the main thread, which lives as long as the process: see monitor.ExecSelf.
-func init() { runtime.LockOSThread() }
+// The main goroutine stays on the main thread: the thread that executes the monitor anew becomes the main
+// thread there, and is what the container's parent-death signal hangs on (see monitor.ExecSelf).
+func init() { goruntime.LockOSThread() }
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -35,20 +37,44 @@ func run(args []string) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return err
 	}
-	hand := monitor.ExecSelf(func(do func()) { do() })
-	switch {
-	case len(args) == 2 && args[0] == "hold":
+	if len(args) == 2 && args[0] == "hold" {
 		fd, err := strconv.Atoi(args[1])
 		if err != nil {
 			return err
 		}
-		return monitor.Hold(fd, hand)
-	case len(args) == 5 && args[0] == "--root" && args[2] == "--state":
-		first, err := control.NewConn(3)
-		if err != nil {
-			return fmt.Errorf("use descriptor 3 as the engine's connection: %w", err)
-		}
-		return monitor.Run(&container.Store{Root: args[1], State: args[3]}, args[4], first, hand)
+		return monitor.Hold(fd, monitor.ExecSelf(func(do func()) { do() })) // on the main thread
 	}
-	return errors.New("usage: gourd-monitor --root DIR --state DIR ID, with the engine's connection as descriptor 3")
+	store, id, o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	if o.First, err = control.NewConn(3); err != nil {
+		return fmt.Errorf("use descriptor 3 as the engine's connection: %w", err)
+	}
+	o.Hand = monitor.ExecSelf(runtime.OnParent)
+	return monitor.Run(store, id, o)
+}
+
+// parse reads the command line. There is no help: gourd is what reads this one's words.
+func parse(args []string) (*container.Store, string, monitor.Options, error) {
+	store, o := new(container.Store), monitor.Options{}
+	for len(args) >= 2 {
+		switch args[0] {
+		case "--root":
+			store.Root = args[1]
+		case "--state":
+			store.State = args[1]
+		case "--runtime":
+			o.Foreign.Path = args[1]
+		case "--runtime-arg":
+			o.Foreign.Args = append(o.Foreign.Args, args[1])
+		default:
+			return nil, "", o, fmt.Errorf("unknown flag %q", args[0])
+		}
+		args = args[2:]
+	}
+	if len(args) != 1 || store.Root == "" || store.State == "" {
+		return nil, "", o, errors.New("usage: gourd-monitor --root DIR --state DIR [--runtime PATH [--runtime-arg ARG]…] ID, with the engine's connection as descriptor 3")
+	}
+	return store, args[0], o, nil
 }

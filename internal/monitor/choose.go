@@ -2,12 +2,12 @@ package monitor
 
 import "gourd/internal/container"
 
-// newBackend makes the backend that the record asks for.
-func newBackend(s *container.Store, r *container.Record) (backend, error) {
-	if r.Runtime != "" {
-		return newForeign(s, r)
+// newBackend makes the backend of gourd's own runtime or another.
+func newBackend(s *container.Store, r *container.Record, f *Foreign) (backend, error) {
+	if f.Path != "" {
+		return newForeign(s, r, f)
 	}
-	return nil, &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported}
+	return newNative(s, r), nil
 }
 
 // forget deletes the files of a container that is hidden already.

@@ -36,6 +36,7 @@ type held struct {
 	Stdout int `json:"stdout"`
 	Stderr int `json:"stderr"`
 
+	Foreign Foreign           `json:"foreign,omitzero"`
 	Once    bool              `json:"once,omitempty"`
 	Pending map[string][]byte `json:"pending,omitempty"` // the begin of each stream's last line
 }
@@ -90,7 +91,7 @@ func (m *monitor) handOver() {
 // state collects what is to be handed on, and the files whose descriptors are.
 func (m *monitor) state() (*held, []*os.File) {
 	t := m.init.streams
-	h := &held{Version: heldVersion, Root: m.store.Root, State: m.store.State, ID: m.record.ID, Pid: m.init.pid(),
+	h := &held{Version: heldVersion, Foreign: m.foreign, Root: m.store.Root, State: m.store.State, ID: m.record.ID, Pid: m.init.pid(),
 		Master: -1, Stdin: -1, Stdout: -1, Stderr: -1, Pending: map[string][]byte{}}
 	var files []*os.File
 	keep := func(fd *int, f *os.File) {
@@ -191,13 +192,13 @@ func Hold(fd int, hand func(*held, []*os.File)) error {
 // restore makes a monitor of what an earlier image left.
 func restore(h *held) (*monitor, error) {
 	store := &container.Store{Root: h.Root, State: h.State}
-	m := &monitor{store: store, live: adopt(h.Live, "live"), socket: adopt(h.Socket, "control socket"), isHeld: true}
+	m := &monitor{store: store, live: adopt(h.Live, "live"), socket: adopt(h.Socket, "control socket"), isHeld: true, foreign: h.Foreign}
 	m.settle = &settler{m: m}
 	var err error
 	if m.record, err = store.Load(h.ID); err != nil {
 		return nil, err
 	}
-	if m.backend, err = newBackend(store, m.record); err != nil {
+	if m.backend, err = newBackend(store, m.record, &h.Foreign); err != nil {
 		return nil, err
 	}
 	exited, err := watchExit(h.Pid)

@@ -33,21 +33,35 @@ type monitor struct {
 	listening sync.WaitGroup
 	active    atomic.Int32            // connections
 	hold      func(*held, []*os.File) // executes the monitor anew; nil: never
-	isHeld    bool                    // it was executed anew
-	pending   pending                 // clients that wait for an answer
+	foreign   Foreign
+	isHeld    bool    // it was executed anew
+	pending   pending // clients that wait for an answer
 	settle    *settler
 }
 
+// Options of Run.
+type Options struct {
+	First   *control.Conn           // the first client
+	Foreign Foreign                 // another OCI runtime
+	Hand    func(*held, []*os.File) // ExecSelf's; nil: this process stays what it is
+}
+
+// Foreign is an OCI runtime that makes the container instead of gourd's own.
+type Foreign struct {
+	Path string   `json:"path,omitempty"` // "": gourd's own
+	Args []string `json:"args,omitempty"` // before its command
+}
+
 // Run is the life of a monitor: it starts container id for the client at the other end of first, and
-// returns when the container has ended and everything of it has been tidied. hand is ExecSelf's; nil:
-// this process stays what it is.
-func Run(store *container.Store, id string, first *control.Conn, hand func(*held, []*os.File)) error {
+// returns when the container has ended and everything of it has been tidied.
+func Run(store *container.Store, id string, o Options) error {
+	first := o.First
 	var r control.Request
 	if err := control.ReadJSON(first.File, control.KindRequest, &r); err != nil {
 		return err
 	}
-	m, err := begin(store, id, &r)
-	m.hold = hand
+	m, err := begin(store, id, &r, &o)
+	m.hold = o.Hand
 	if err == nil {
 		err = m.build(&r)
 	}
@@ -61,8 +75,8 @@ func Run(store *container.Store, id string, first *control.Conn, hand func(*held
 
 // begin claims the container and reads what it is. On an error after the claim the monitor is returned
 // too, for failed.
-func begin(store *container.Store, id string, r *control.Request) (*monitor, error) {
-	m := &monitor{store: store}
+func begin(store *container.Store, id string, r *control.Request, o *Options) (*monitor, error) {
+	m := &monitor{store: store, foreign: o.Foreign}
 	m.settle = &settler{m: m}
 	if r.Op != control.OpStart || r.Version > control.Version {
 		return m, refuse(r)
@@ -75,7 +89,7 @@ func begin(store *container.Store, id string, r *control.Request) (*monitor, err
 	if m.record, err = store.Load(id); err != nil {
 		return m, err
 	}
-	m.backend, err = newBackend(store, m.record)
+	m.backend, err = newBackend(store, m.record, &o.Foreign)
 	return m, err
 }
 
