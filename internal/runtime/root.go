@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -113,7 +114,7 @@ func (b *build) overlayRoot(fs *container.RootFS) (int, error) {
 	for _, l := range fs.Layers {
 		fd, err := b.openLayer(l.Dir, fs.Idmap)
 		if err == nil && fs.Upper != "" && isAbove(l.Dir, fs.Upper) {
-			fd, err = setApart(fd)
+			fd, err = b.setApart(fd)
 		}
 		if err != nil {
 			return -1, err
@@ -171,14 +172,22 @@ func isAbove(dir, upper string) bool {
 // setApart makes a read-only overlay of one layer (and an empty one, since overlayfs wants two), and
 // closes that. Overlayfs refuses a layer that lies below another one (ELOOP); it looks at the inodes of
 // the way up, and the root of an overlay of its own is another inode than the directory it shows.
-func setApart(fd int) (int, error) {
+func (b *build) setApart(fd int) (int, error) {
 	defer unix.Close(fd)
 	empty, err := linux.Mount("tmpfs", 0)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(empty)
-	return linux.Mount("overlay", 0, linux.Option{Key: "lowerdir+", FD: fd, IsFD: true}, linux.Option{Key: "lowerdir+", FD: empty, IsFD: true})
+	apart, err := linux.Mount("overlay", 0, linux.Option{Key: "lowerdir+", FD: fd, IsFD: true}, linux.Option{Key: "lowerdir+", FD: empty, IsFD: true})
+	if err == nil {
+		return apart, nil
+	}
+	byPath, pathErr := b.overlayByPath([]int{fd, empty}, &container.RootFS{}, 0)
+	if pathErr != nil {
+		return -1, errors.Join(err, pathErr)
+	}
+	return byPath, nil
 }
 
 func (b *build) openLayer(dir string, idmap bool) (int, error) {
