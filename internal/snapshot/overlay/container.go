@@ -52,8 +52,22 @@ func (d *Overlay) Prepare(ctx context.Context, id string, layers []layer.Digest,
 	if err != nil {
 		return err
 	}
-	s.Lower = append(slices.Clone(s.Lower), "base")
+	if o.LowerDir == "" || !d.within(o.LowerDir) {
+		s.Lower = append(slices.Clone(s.Lower), "base")
+	}
 	return d.makeContainer(id, s, model)
+}
+
+// within says whether the driver's own directory lies below dir: overlayfs refuses lower layers that contain each
+// other.
+func (d *Overlay) within(dir string) bool {
+	real, err := filepath.EvalSymlinks(dir)
+	own, oerr := filepath.EvalSymlinks(d.dir)
+	if err != nil || oerr != nil {
+		return true
+	}
+	rel, err := filepath.Rel(real, own)
+	return err != nil || rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 func lowerDir(dir string, layers []layer.Digest) ([]string, string, error) {
