@@ -66,7 +66,7 @@ func (s *Store) create(ctx context.Context, c *Config, base *Image, r io.Reader,
 		}
 		names = append(names, ref)
 	}
-	in, err := s.newIngest()
+	in, err := s.newIngest(sink)
 	if err != nil {
 		return Loaded{}, err
 	}
@@ -90,7 +90,7 @@ func (s *Store) create(ctx context.Context, c *Config, base *Image, r io.Reader,
 	if err := in.writeManifest(p); err != nil {
 		return Loaded{}, err
 	}
-	if _, err := in.add(ctx, p, sink, nil); err != nil {
+	if _, err := in.add(ctx, p, nil); err != nil {
 		return Loaded{}, err
 	}
 	return in.finish(p)

@@ -37,7 +37,7 @@ func (s *Store) LoadDir(ctx context.Context, dir string, sink LayerSink, progres
 }
 
 func (s *Store) loadFrom(ctx context.Context, sink LayerSink, progress Progress, read func(*ingest) (*archive, error)) ([]Loaded, error) {
-	in, err := s.newIngest()
+	in, err := s.newIngest(sink)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func (s *Store) loadFrom(ctx context.Context, sink LayerSink, progress Progress,
 	}
 	loaded := make([]Loaded, 0, len(pictures))
 	for _, p := range pictures {
-		id, err := in.add(ctx, p, sink, progress)
+		id, err := in.add(ctx, p, progress)
 		if err != nil {
 			return nil, err
 		}
