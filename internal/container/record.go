@@ -34,7 +34,8 @@ type Record struct {
 	Labels map[string]string `json:"labels,omitempty"`
 
 	// How it is run.
-	Runtime      string            `json:"runtime,omitempty"` // "" is gourd's own; else a name or path of an OCI runtime
+	Runtime      string            `json:"runtime,omitempty"`      // "" is gourd's own; else the path of an OCI runtime
+	RuntimeArgs  []string          `json:"runtime_args,omitempty"` // for it, before its command
 	Init         bool              `json:"init,omitempty"`
 	Privileged   bool              `json:"privileged,omitempty"`
 	AutoRemove   bool              `json:"auto_remove,omitempty"`

@@ -56,7 +56,8 @@ func (s *Store) LogPath(id string) string { return filepath.Join(s.Dir(id), id+"
 func (s *Store) SocketPath(id string) string { return filepath.Join(s.RunDir(id), "control.sock") }
 
 // Create stores a new container: the record, the spec and the name, all or nothing. prepare runs in
-// the still invisible directory and may put more files there; its error undoes everything.
+// the still invisible directory and may put more files there, also the spec where it is nil here, and
+// complete the record; its error undoes everything.
 // Errors: ErrExists if the name is taken.
 func (s *Store) Create(r *Record, spec []byte, prepare func(dir string) error) (err error) {
 	if err := CheckName(r.Name); err != nil {
@@ -81,8 +82,10 @@ func (s *Store) Create(r *Record, spec []byte, prepare func(dir string) error) (
 	if err := os.Mkdir(making, 0o700); err != nil {
 		return &Error{Verb: "create container", Object: r.Name, Cause: err}
 	}
-	if err := os.WriteFile(filepath.Join(making, "config.json"), spec, 0o600); err != nil {
-		return &Error{Verb: "create container", Object: r.Name, Cause: err}
+	if spec != nil {
+		if err := os.WriteFile(filepath.Join(making, "config.json"), spec, 0o600); err != nil {
+			return &Error{Verb: "create container", Object: r.Name, Cause: err}
+		}
 	}
 	if prepare != nil {
 		if err := prepare(making); err != nil {
@@ -202,6 +205,7 @@ func (s *Store) Update(id string, change func(*Record) error) (*Record, error) {
 	defer unlock()
 	r, err := s.Load(id)
 	if err != nil {
+		s.dropLock(id, err)
 		return nil, err
 	}
 	if err := change(r); err != nil {
@@ -247,6 +251,7 @@ func (s *Store) Hide(id string) (trash string, err error) {
 	defer unlock()
 	r, err := s.Load(id)
 	if err != nil {
+		s.dropLock(id, err)
 		return "", err
 	}
 	trash = s.Dir("." + id)
@@ -343,22 +348,27 @@ func (s *Store) SweepNames() error {
 		return err
 	}
 	for _, name := range names {
-		id, err := os.Readlink(s.namePath(name))
-		if err != nil {
-			continue
-		}
-		if _, err := os.Lstat(s.Dir(id)); err == nil {
-			continue
-		}
-		if unlock, ok := s.tryLock(id); ok {
-			if _, err := os.Lstat(s.Dir(id)); err != nil {
-				s.releaseName(name, id)
-			}
-			unlock()
-			os.Remove(s.lockPath(id))
-		}
+		s.sweepName(name)
 	}
 	return nil
+}
+
+// sweepName removes one name if its container is gone and nobody is making it.
+func (s *Store) sweepName(name string) {
+	id, err := os.Readlink(s.namePath(name))
+	if err != nil {
+		return
+	}
+	if _, err := os.Lstat(s.Dir(id)); err == nil {
+		return
+	}
+	if unlock, ok := s.tryLock(id); ok {
+		if _, err := os.Lstat(s.Dir(id)); err != nil {
+			s.releaseName(name, id)
+		}
+		unlock()
+		os.Remove(s.lockPath(id))
+	}
 }
 
 func (s *Store) namePath(name string) string { return filepath.Join(s.Root, "names", name) }
@@ -373,9 +383,7 @@ func (s *Store) reserveName(name, id string) error {
 		if !errors.Is(err, fs.ErrExist) {
 			return &Error{Verb: "reserve name", Object: name, Cause: err}
 		}
-		if err := s.SweepNames(); err != nil {
-			return err
-		}
+		s.sweepName(name)
 	}
 	owner, _ := os.Readlink(s.namePath(name))
 	return &Error{Verb: "use name", Object: fmt.Sprintf("%q", name), Kind: ErrExists,
@@ -395,6 +403,13 @@ func (s *Store) lockPath(id string) string { return filepath.Join(s.State, "lock
 // change of the record), and returns what releases it.
 func (s *Store) Lock(id string) (unlock func(), err error) {
 	return LockFile(s.lockPath(id))
+}
+
+// dropLock deletes the file of a lock that is held for a container that isn't there.
+func (s *Store) dropLock(id string, err error) {
+	if errors.Is(err, ErrNotFound) {
+		os.Remove(s.lockPath(id))
+	}
 }
 
 func (s *Store) tryLock(id string) (unlock func(), ok bool) {

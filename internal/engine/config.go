@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -49,9 +50,11 @@ type IDPool struct {
 // NetworkConfig is the default network, `--network bridge`.
 type NetworkConfig struct {
 	Default string   `toml:"default"` // the mode without --network: "bridge", "none" or "host"
-	Bridge  string   `toml:"bridge"`  // interface
+	Bridge  string   `toml:"bridge"`  // interface; "" is the first free gourdN
 	Subnet  string   `toml:"subnet"`  // "" chooses a free one
 	DNS     []string `toml:"dns"`
+
+	subnet netip.Prefix // Subnet, parsed
 }
 
 // LogConfig is the log of containers that don't say.
@@ -66,7 +69,7 @@ func DefaultConfig() Config {
 		Root:    "/var/lib/gourd",
 		State:   "/run/gourd",
 		IDs:     IDPool{Base: 0x20000000, Size: 0x40000000},
-		Network: NetworkConfig{Default: "bridge", Bridge: "gourd0"},
+		Network: NetworkConfig{Default: "bridge"},
 		Log:     LogConfig{Driver: "json-file", Opts: map[string]string{"max-size": "10m", "max-file": "3"}},
 	}
 }
@@ -123,6 +126,13 @@ func (c *Config) check() error {
 	}
 	if r := c.DefaultRuntime; r != "" && r != "gourd" && c.Runtimes[r].Path == "" {
 		return fmt.Errorf("default-runtime %q is not in [runtimes]", r)
+	}
+	if c.Network.Subnet != "" {
+		prefix, err := netip.ParsePrefix(c.Network.Subnet)
+		if err != nil {
+			return fmt.Errorf("network.subnet: %w", err)
+		}
+		c.Network.subnet = prefix
 	}
 	switch c.Network.Default {
 	case "bridge", "none", "host":

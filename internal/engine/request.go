@@ -55,6 +55,8 @@ type CreateRequest struct {
 	// "auto" and "keep-id".
 	PidMode, IPCMode, UTSMode, UserMode, CgroupMode string
 	Network                                         NetworkRequest
+	// CallerUID and CallerGID are who calls, for keep-id: under sudo the user behind it.
+	CallerUID, CallerGID uint32
 
 	// Storage.
 	Mounts  []MountRequest

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
-	"sync"
+	"os"
 
 	"gourd/internal/container"
 	"gourd/internal/container/control"
@@ -27,12 +26,11 @@ type Session struct {
 	// Notices are what the monitor wants the user to know, one line each.
 	Notices []string
 
-	conn    net.Conn
-	writing sync.Mutex
+	conn *control.Conn // nil: closed already
 }
 
 // Stdin sends to the process's standard input; closing it ends that input. Writes after the process has
-// ended fail with an error that wraps net.ErrClosed or EPIPE.
+// ended fail with an error that wraps os.ErrClosed or EPIPE.
 func (s *Session) Stdin() io.WriteCloser { return stdin{s} }
 
 type stdin struct{ s *Session }
@@ -44,7 +42,7 @@ func (in stdin) Write(b []byte) (int, error) {
 	sent := 0
 	for sent < len(b) {
 		part := b[sent:min(len(b), sent+stdinChunk)]
-		if err := in.s.send(control.KindStdin, part); err != nil {
+		if err := in.s.conn.Send(control.KindStdin, part); err != nil {
 			return sent, err
 		}
 		sent += len(part)
@@ -52,16 +50,21 @@ func (in stdin) Write(b []byte) (int, error) {
 	return sent, nil
 }
 
-func (in stdin) Close() error { return in.s.send(control.KindStdinClose, nil) }
+func (in stdin) Close() error { return in.s.conn.Send(control.KindStdinClose, nil) }
 
 // Resize tells the process's terminal the client's window.
-func (s *Session) Resize(size control.Size) error { return s.sendJSON(control.KindResize, size) }
+func (s *Session) Resize(size control.Size) error { return s.conn.SendJSON(control.KindResize, size) }
 
 // Signal sends a signal ("SIGINT") to this session's process.
-func (s *Session) Signal(name string) error { return s.sendJSON(control.KindSignal, name) }
+func (s *Session) Signal(name string) error { return s.conn.SendJSON(control.KindSignal, name) }
 
 // Close detaches. It also ends a Receive that is running, which then returns ErrDetached.
-func (s *Session) Close() error { return s.conn.Close() }
+func (s *Session) Close() error {
+	if s.conn == nil {
+		return nil
+	}
+	return s.conn.Close()
+}
 
 // ErrDetached is Receive's answer when the session was closed before the process ended.
 var ErrDetached = errors.New("detached")
@@ -73,9 +76,9 @@ func (s *Session) Receive(stdout, stderr io.Writer) (Exit, error) {
 	buf := make([]byte, 64<<10)
 	var failed error
 	for {
-		kind, payload, err := control.ReadFrame(s.conn, buf)
+		kind, payload, err := s.conn.Receive(buf)
 		switch {
-		case errors.Is(err, net.ErrClosed):
+		case errors.Is(err, os.ErrClosed):
 			return Exit{}, ErrDetached
 		case err != nil:
 			return Exit{}, &container.Error{Verb: "read output of container", Cause: fmt.Errorf("its monitor is gone: %w", err)}
@@ -109,16 +112,4 @@ func decodeExit(payload []byte, failed error) (Exit, error) {
 		return Exit{}, fmt.Errorf("read exit status: %w", err)
 	}
 	return Exit{Code: e.Code, Error: e.Error, OOMKilled: e.OOMKilled}, failed
-}
-
-func (s *Session) send(kind control.Kind, payload []byte) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	return control.WriteFrame(s.conn, kind, payload)
-}
-
-func (s *Session) sendJSON(kind control.Kind, v any) error {
-	s.writing.Lock()
-	defer s.writing.Unlock()
-	return control.WriteJSON(s.conn, kind, v)
 }

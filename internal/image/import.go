@@ -10,6 +10,7 @@ import (
 
 	"gourd/internal/container"
 	"gourd/internal/layer"
+	"gourd/internal/layer/compression"
 )
 
 var (
@@ -143,7 +144,7 @@ func (in *ingest) diffID(ctx context.Context, blob layer.Digest, whole bool) (la
 		return "", err
 	}
 	defer f.Close()
-	d, err := layer.Decompress(f)
+	d, err := compression.Decompress(f)
 	if err != nil {
 		return "", err
 	}

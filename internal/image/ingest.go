@@ -15,6 +15,7 @@ import (
 
 	"gourd/internal/container"
 	"gourd/internal/layer"
+	"gourd/internal/layer/compression"
 )
 
 // ingest is one load or import under way. Everything it writes lies in a staging directory of its own until
@@ -213,7 +214,7 @@ func (in *ingest) addLayer(ctx context.Context, diffID, blob layer.Digest, progr
 		in.unpacked = append(in.unpacked, diffID)
 		return addLayer(ctx, in.sink, diffID, f)
 	}
-	d, err := layer.Decompress(f)
+	d, err := compression.Decompress(f)
 	if err != nil {
 		return err
 	}
@@ -222,7 +223,7 @@ func (in *ingest) addLayer(ctx context.Context, diffID, blob layer.Digest, progr
 }
 
 func addLayer(ctx context.Context, sink LayerSink, diffID layer.Digest, blob io.Reader) error {
-	d, err := layer.Decompress(blob)
+	d, err := compression.Decompress(blob)
 	if err != nil {
 		return err
 	}

@@ -15,7 +15,13 @@ import (
 type backend interface {
 	// create builds everything up to, not including, the container's program. stdio is the program's 0, 1
 	// and 2; with a terminal it is empty, and made.master is ours.
-	create(stdio [3]*os.File) (made, error)
+	create(stdio [3]*os.File, window *control.Size) (made, error)
+	// adopt takes over a container that an earlier image of this process made.
+	adopt(exited *exitWatch) error
+	// terminal says whether the container's program wants one.
+	terminal() (bool, error)
+	// cgroup is where the container's cgroup is, for container.State.
+	cgroup() (path string, systemd bool)
 	// start lets the program begin. An error wraps ErrNoCommand or ErrNotExecutable where it is at fault.
 	start() error
 	// exec runs another process. stdio and made as with create.

@@ -1,17 +1,13 @@
 package monitor
 
-import (
-	"gourd/internal/container"
+import "gourd/internal/container"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-)
-
-// newBackend makes the backend that the record asks for.
-func newBackend(s *container.Store, r *container.Record, spec *specs.Spec) (backend, error) {
-	if r.Runtime != "" {
-		return newForeign(s.RunDir(r.ID), r, spec)
+// newBackend makes the backend of gourd's own runtime or another.
+func newBackend(s *container.Store, r *container.Record, f *Foreign) (backend, error) {
+	if f.Path != "" {
+		return newForeign(s, r, f)
 	}
-	return nil, &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported}
+	return newNative(s, r), nil
 }
 
 // forget deletes the files of a container that is hidden already.

@@ -26,6 +26,9 @@ type client struct {
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
 
+// noDeadline takes a deadline away.
+var noDeadline time.Time
+
 // send gives the client a frame. It waits while the client doesn't read (so a slow client holds the
 // process back, as docker's does), until the client vanishes or is released.
 func (c *client) send(frame []byte) {
@@ -57,7 +60,7 @@ func (c *client) release() {
 // finish sends what was kept and how the process ended, waiting as long as the client wants, and
 // closes the connection.
 func (c *client) finish(exit control.Exit) {
-	c.conn.File.SetWriteDeadline(time.Time{})
+	c.conn.File.SetWriteDeadline(noDeadline)
 	c.sending.Lock()
 	defer c.sending.Unlock()
 	defer c.conn.Close()

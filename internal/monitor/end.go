@@ -3,6 +3,7 @@ package monitor
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"time"
 
 	"gourd/internal/container"
@@ -26,7 +27,8 @@ func (m *monitor) failed(id string, err error) *control.Reply {
 		m.remove()
 	} else {
 		m.store.Update(id, func(r *container.Record) error {
-			r.State = container.State{Status: container.Created, ExitCode: reply.Code, Error: reply.Error, RestartCount: r.State.RestartCount}
+			r.State = container.State{Status: container.Created, ExitCode: reply.Code, Error: reply.Error,
+				RestartCount: r.State.RestartCount, Cgroup: r.State.Cgroup, Systemd: r.State.Systemd}
 			return nil
 		})
 	}
@@ -86,6 +88,9 @@ func (m *monitor) leave(id string) {
 	if m.socket != nil {
 		m.socket.Close()
 	}
-	os.RemoveAll(m.store.RunDir(id))
+	// By name, not all that is there: something could be mounted below.
+	for _, name := range []string{"control.sock", "steps.json", "live", ""} {
+		os.Remove(filepath.Join(m.store.RunDir(id), name))
+	}
 	m.live.Close()
 }

@@ -76,6 +76,13 @@ func (e *execs) reserve(x *control.Exec) error {
 	return nil
 }
 
+// none says that no exec process runs.
+func (e *execs) none() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.running) == 0
+}
+
 func (e *execs) set(id string, x *execution) {
 	e.mu.Lock()
 	e.running[id] = x
@@ -150,7 +157,7 @@ func (m *monitor) startExec(r *control.Request) (*process, error) {
 		s.closeAll()
 		return nil, err
 	}
-	p := m.newProcess(made, s, nil, r)
+	p := m.newProcess(made, s, nil, r.Stdin)
 	p.signal = p.sendSignal
 	m.execs.set(r.Exec.ID, &execution{p, control.ExecInfo{ID: r.Exec.ID, Pid: p.pid(), Args: r.Exec.Process.Args, Tty: r.Exec.Process.Terminal}})
 	return p, nil

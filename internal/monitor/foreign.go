@@ -10,9 +10,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
+	"gourd/internal/cgroup"
 	"gourd/internal/container"
 	"gourd/internal/container/control"
+	"gourd/internal/runtime"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -21,47 +24,72 @@ import (
 // foreign makes the container with another OCI runtime, by the command line that runc, crun, runsc and
 // Kata share (runc's man pages; it isn't part of the OCI specification).
 type foreign struct {
-	runtime string
+	runtime string // path
+	args    []string
 	id      string
+	store   *container.Store
+	record  *container.Record
+	bundle  string // the container's directory
 	spec    *specs.Spec
 	dir     string // the runtime's files, below the container's run directory
-	execs   int
+	wire    wire
+	pid     int          // of the container's first process
+	made    atomic.Int32 // exec processes so far: part of their files' names
 }
 
 // newForeign prepares to drive a runtime. Its processes become this process's children when it ends,
 // so that their exit can be waited for (prctl(2), PR_SET_CHILD_SUBREAPER).
-func newForeign(runDir string, r *container.Record, spec *specs.Spec) (*foreign, error) {
-	path, err := findProgram(r.Runtime)
-	if err != nil {
-		return nil, err
-	}
+func newForeign(store *container.Store, r *container.Record, o *Foreign) (*foreign, error) {
 	if r.IDs != nil {
 		return nil, &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported,
-			Cause: fmt.Errorf("runtime %s can't be given idmapped layers", r.Runtime), Hint: "use --userns=host with it"}
+			Cause: fmt.Errorf("runtime %s can't be given idmapped layers", o.Path), Hint: "use --userns=host with it"}
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become reaper of the runtime's processes: %w", err)
 	}
-	f := &foreign{runtime: path, id: r.ID, spec: spec, dir: filepath.Join(runDir, "oci")}
+	f := &foreign{runtime: o.Path, args: o.Args, record: r, store: store, wire: wire{store: store, record: r}, id: r.ID, bundle: store.Dir(r.ID), dir: filepath.Join(store.RunDir(r.ID), "oci")}
 	return f, os.MkdirAll(filepath.Join(f.dir, "root"), 0o700)
 }
 
-// findProgram finds a runtime by path, or by name in PATH.
-func findProgram(name string) (string, error) {
-	if strings.ContainsRune(name, '/') {
-		return name, nil
+// load reads the spec when it is needed first.
+func (f *foreign) load() (err error) {
+	if f.spec == nil {
+		f.spec, err = loadSpec(f.bundle)
 	}
-	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
-		path := filepath.Join(dir, name)
-		if st, err := os.Stat(path); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0 && filepath.IsAbs(path) {
-			return path, nil
-		}
-	}
-	return "", &container.Error{Verb: "find runtime", Object: name, Kind: container.ErrInvalid,
-		Cause: errors.New("there is no such program in PATH"), Hint: "install it, or give its path"}
+	return err
 }
 
-func (f *foreign) create(stdio [3]*os.File) (made, error) {
+func (f *foreign) terminal() (bool, error) {
+	if err := f.load(); err != nil {
+		return false, err
+	}
+	return f.spec.Process.Terminal, nil
+}
+
+func (f *foreign) adopt(exited *exitWatch) error {
+	f.pid = exited.pid
+	f.wire.attached = len(f.record.Network.Endpoints) > 0
+	return nil
+}
+
+// cgroup is where the runtime was told to make it.
+func (f *foreign) cgroup() (path string, systemd bool) {
+	return f.record.State.Cgroup, f.record.State.Systemd
+}
+
+func (f *foreign) create(stdio [3]*os.File, window *control.Size) (made, error) {
+	if err := f.load(); err != nil {
+		return made{}, err
+	}
+	setWindow(f.spec.Process, window)
+	joined, err := joinNamespaces(f.store, f.record, f.spec)
+	if err != nil {
+		return made{}, err
+	}
+	defer joined.close()
+	if err := f.prepareRoot(); err != nil {
+		return made{}, err
+	}
 	b, err := json.Marshal(f.spec)
 	if err != nil {
 		return made{}, err
@@ -69,8 +97,55 @@ func (f *foreign) create(stdio [3]*os.File) (made, error) {
 	if err := os.WriteFile(filepath.Join(f.dir, "config.json"), b, 0o600); err != nil {
 		return made{}, fmt.Errorf("write bundle: %w", err)
 	}
-	return f.make(stdio, f.spec.Process.Terminal, "pid", "create", "--bundle", f.dir)
+	m, err := f.make(stdio, f.spec.Process.Terminal, "pid", "create", "--bundle", f.dir)
+	if err != nil {
+		return m, err
+	}
+	f.pid = m.exited.pid
+	return m, f.wire.attach(f.pid, f.spec)
 }
+
+// prepareRoot mounts the container's root where the runtime looks for it, and finds out in it who the
+// program runs as. The mount is seen in this process's own mount namespace only, which the engine gave it.
+func (f *foreign) prepareRoot() error {
+	dir := f.spec.Root.Path
+	if f.record.Driver != "" {
+		fs, err := mountOf(f.store.Root, f.record)
+		if err != nil {
+			return err
+		}
+		dir = f.rootDir()
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return fmt.Errorf("make mount point: %w", err)
+		}
+		fd, err := runtime.MountRoot(fs)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		if err := unix.MoveMount(fd, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("mount root of container: %w", err)
+		}
+		f.spec.Root.Path = dir
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(f.bundle, dir)
+		f.spec.Root.Path = dir
+	}
+	root, err := os.OpenFile(dir, unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return fmt.Errorf("open root of container: %w", err)
+	}
+	defer root.Close()
+	a, err := resolveUser(root, f.record.User, f.record.GroupAdd)
+	if err != nil {
+		return err
+	}
+	a.apply(f.spec.Process)
+	return fillVolumes(f.store, f.record, root)
+}
+
+func (f *foreign) rootDir() string { return filepath.Join(f.dir, "rootfs") }
 
 // make runs a command that makes a process of the container, and adopts it.
 func (f *foreign) make(stdio [3]*os.File, terminal bool, pidFile string, args ...string) (m made, err error) {
@@ -107,8 +182,10 @@ func (f *foreign) make(stdio [3]*os.File, terminal bool, pidFile string, args ..
 func (f *foreign) start() error { return f.command([3]*os.File{}, "start", f.id) }
 
 func (f *foreign) exec(e *control.Exec, p *specs.Process, stdio [3]*os.File) (made, error) {
-	f.execs++
-	name := fmt.Sprintf("exec-%d", f.execs)
+	if err := applyUserIn(f.pid, e, p); err != nil {
+		return made{}, err
+	}
+	name := fmt.Sprintf("exec-%d", f.made.Add(1))
 	b, err := json.Marshal(p)
 	if err != nil {
 		return made{}, err
@@ -158,12 +235,31 @@ func (f *foreign) update(r *specs.LinuxResources) error {
 	return f.command([3]*os.File{}, "update", "--resources", file, f.id)
 }
 
-func (f *foreign) oomKilled() bool         { return false }
+func (f *foreign) notices() []string       { return f.wire.told }
 func (f *foreign) killRest() error         { return nil }
 func (f *foreign) steps() []container.Step { return nil }
 
+// oomKilled looks into the cgroup, before the runtime deletes it.
+func (f *foreign) oomKilled() bool {
+	path, systemd := f.cgroup()
+	if path == "" {
+		return false
+	}
+	g, err := cgroup.Load(path, systemd)
+	if err != nil {
+		return false
+	}
+	defer g.Close()
+	kills, err := g.OOMKills()
+	return err == nil && kills > 0
+}
+
 func (f *foreign) clean() error {
-	err := f.command([3]*os.File{}, "delete", "--force", f.id)
+	err := errors.Join(f.wire.detach(), f.command([3]*os.File{}, "delete", "--force", f.id))
+	uerr := unix.Unmount(f.rootDir(), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+	if uerr != nil && uerr != unix.EINVAL && uerr != unix.ENOENT {
+		return errors.Join(err, fmt.Errorf("unmount root of container: %w", uerr)) // nothing below it may be deleted
+	}
 	return errors.Join(err, os.RemoveAll(f.dir))
 }
 
@@ -198,7 +294,8 @@ func (f *foreign) command(stdio [3]*os.File, args ...string) error {
 	}
 	log := filepath.Join(f.dir, "log.json")
 	os.Remove(log)
-	argv := append([]string{f.runtime, "--root", filepath.Join(f.dir, "root"), "--log", log, "--log-format", "json"}, args...)
+	argv := append(append([]string{f.runtime}, f.args...), "--root", filepath.Join(f.dir, "root"), "--log", log, "--log-format", "json")
+	argv = append(argv, args...)
 	p, err := os.StartProcess(f.runtime, argv, &os.ProcAttr{Env: os.Environ(), Files: stdio[:]})
 	if err != nil {
 		return &container.Error{Verb: "run runtime", Object: f.runtime, Cause: err}

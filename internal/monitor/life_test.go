@@ -15,7 +15,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-func TestRunToTheEnd(t *testing.T) {
+func lifeRunToTheEnd(t *testing.T) {
 	b := newBox(t, sh("echo out; echo err >&2; exit 6"))
 	s := b.mustStart(outputs)
 	out, errs, exit := s.end()
@@ -34,7 +34,7 @@ func TestRunToTheEnd(t *testing.T) {
 	}
 }
 
-func TestRestartRightAfterTheEnd(t *testing.T) {
+func lifeRestartRightAfterTheEnd(t *testing.T) {
 	b := newBox(t, sh("exit 3"))
 	for range 3 {
 		if _, _, exit := b.mustStart(outputs).end(); exit.Code != 3 {
@@ -44,7 +44,7 @@ func TestRestartRightAfterTheEnd(t *testing.T) {
 	b.waitEnd()
 }
 
-func TestSecondStartIsRefused(t *testing.T) {
+func lifeSecondStartIsRefused(t *testing.T) {
 	b := newBox(t, sh("sleep 100"))
 	b.mustStart(control.Request{})
 	ended := b.ended
@@ -58,7 +58,7 @@ func TestSecondStartIsRefused(t *testing.T) {
 }
 
 // RUN-03: output is complete though the reader is slow.
-func TestSlowReaderGetsAll(t *testing.T) {
+func lifeSlowReaderGetsAll(t *testing.T) {
 	b := newBox(t, sh("dd if=/dev/zero bs=8192 count=1024 2>/dev/null"), func(r *container.Record, _ *specs.Spec) {
 		r.Log.Opts = map[string]string{"max-size": "-1"}
 	})
@@ -75,7 +75,7 @@ func TestSlowReaderGetsAll(t *testing.T) {
 }
 
 // A client that takes nothing doesn't keep the container from ending once its process has.
-func TestClientThatReadsNothing(t *testing.T) {
+func lifeClientThatReadsNothing(t *testing.T) {
 	b := newBox(t, sh("head -c 50000 /dev/zero | tr '\\0' a"))
 	s := b.mustStart(outputs)
 	for i := 0; b.store.Live(b.record.ID); i++ {
@@ -90,7 +90,7 @@ func TestClientThatReadsNothing(t *testing.T) {
 	b.waitEnd()
 }
 
-func TestVanishedClientHoldsNothingBack(t *testing.T) {
+func lifeVanishedClientHoldsNothingBack(t *testing.T) {
 	b := newBox(t, sh("i=0; while [ $i -lt 3000 ]; do echo a line of some length that fills a socket; i=$((i+1)); done"))
 	b.mustStart(outputs).conn.Close()
 	b.waitEnd()
@@ -99,7 +99,7 @@ func TestVanishedClientHoldsNothingBack(t *testing.T) {
 	}
 }
 
-func TestStdinOfPipesEnds(t *testing.T) {
+func lifeStdinOfPipesEnds(t *testing.T) {
 	b := newBox(t, []string{"/bin/cat"}, withStdin)
 	s := b.mustStart(control.Request{Stdin: true, Stdout: true, Stderr: true})
 	s.send(control.KindStdin, "hello ")
@@ -112,7 +112,7 @@ func TestStdinOfPipesEnds(t *testing.T) {
 	b.waitEnd()
 }
 
-func TestStdinStaysOpenWithoutItsOpener(t *testing.T) {
+func lifeStdinStaysOpenWithoutItsOpener(t *testing.T) {
 	b := newBox(t, []string{"/bin/cat"}, withStdin)
 	b.mustStart(control.Request{}) // run -d -i
 	for _, word := range []string{"one", "two"} {
@@ -127,7 +127,7 @@ func TestStdinStaysOpenWithoutItsOpener(t *testing.T) {
 	}
 }
 
-func TestSeveralClients(t *testing.T) {
+func lifeSeveralClients(t *testing.T) {
 	b := newBox(t, sh("while read l; do echo got $l; done"), withStdin)
 	first := b.mustStart(control.Request{Stdin: true, Stdout: true})
 	second := b.dial(control.Request{Op: control.OpAttach, Stdin: true, Stdout: true})
@@ -149,7 +149,7 @@ func TestSeveralClients(t *testing.T) {
 }
 
 // TTY-01 and the window's size: right in the first line, changed later.
-func TestTerminal(t *testing.T) {
+func lifeTerminal(t *testing.T) {
 	b := newBox(t, sh("stty size; read x; stty size; echo err >&2; exit 6"), withTerminal, withStdin)
 	s := b.mustStart(control.Request{Stdin: true, Stdout: true, Stderr: true, Size: &control.Size{Rows: 33, Cols: 101}})
 	s.until("33 101\r\n")
@@ -162,7 +162,7 @@ func TestTerminal(t *testing.T) {
 	b.waitEnd()
 }
 
-func TestTerminalOutputIsComplete(t *testing.T) {
+func lifeTerminalOutputIsComplete(t *testing.T) {
 	b := newBox(t, sh("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done"), withTerminal)
 	var want bytes.Buffer
 	for i := range 2000 {
@@ -176,7 +176,7 @@ func TestTerminalOutputIsComplete(t *testing.T) {
 }
 
 // Pid 1 may close its terminal and open it again later.
-func TestTerminalThatNobodyHasOpen(t *testing.T) {
+func lifeTerminalThatNobodyHasOpen(t *testing.T) {
 	b := newBox(t, sh("tty=$(tty); echo before; exec 0<&- 1>&- 2>&-; sleep 0.6; exec 1>$tty ; echo after"), withTerminal)
 	s := b.mustStart(outputs)
 	if out, _, exit := s.end(); out != "before\r\nafter\r\n" {
@@ -185,7 +185,7 @@ func TestTerminalThatNobodyHasOpen(t *testing.T) {
 	b.waitEnd()
 }
 
-func TestErrorsOfTheProgram(t *testing.T) {
+func lifeErrorsOfTheProgram(t *testing.T) {
 	for _, tc := range []struct {
 		args []string
 		kind error
@@ -212,7 +212,7 @@ func TestErrorsOfTheProgram(t *testing.T) {
 }
 
 // RUN-06: with --rm the name is free when the exit is told.
-func TestAutoRemove(t *testing.T) {
+func lifeAutoRemove(t *testing.T) {
 	b := newBox(t, sh("exit 6"), func(r *container.Record, _ *specs.Spec) { r.AutoRemove = true })
 	if _, _, exit := b.mustStart(control.Request{Wait: true}).end(); exit.Code != 6 {
 		t.Errorf("exit %+v", exit)
@@ -231,7 +231,7 @@ func TestAutoRemove(t *testing.T) {
 }
 
 // LIF-05: the stop signal, then SIGKILL.
-func TestStop(t *testing.T) {
+func lifeStop(t *testing.T) {
 	one := 1
 	for _, tc := range []struct {
 		name   string
@@ -261,7 +261,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-func TestSignals(t *testing.T) {
+func lifeSignals(t *testing.T) {
 	b := newBox(t, sh("trap 'echo hup' HUP; trap 'echo rt' 34; echo ready; while :; do sleep 0.05; done"))
 	s := b.mustStart(outputs)
 	s.until("ready")
@@ -286,7 +286,7 @@ func TestSignals(t *testing.T) {
 }
 
 // EXE-04: exec while paused is refused.
-func TestPause(t *testing.T) {
+func lifePause(t *testing.T) {
 	b := newBox(t, sh("while :; do echo tick; sleep 0.05; done"))
 	s := b.mustStart(outputs)
 	s.until("tick")
@@ -327,7 +327,7 @@ func execRequest(args ...string) control.Request {
 }
 
 // EXE-01: exit codes of exec.
-func TestExecExitCodes(t *testing.T) {
+func lifeExecExitCodes(t *testing.T) {
 	b := newBox(t, sh("sleep 100"))
 	b.mustStart(control.Request{})
 	for _, tc := range []struct {
@@ -366,7 +366,7 @@ func TestExecExitCodes(t *testing.T) {
 	}
 }
 
-func TestExecTerminalAndStdin(t *testing.T) {
+func lifeExecTerminalAndStdin(t *testing.T) {
 	b := newBox(t, sh("sleep 100"))
 	b.mustStart(control.Request{})
 	r := execRequest(sh("stty size; read x; echo got $x")...)
@@ -388,7 +388,7 @@ func TestExecTerminalAndStdin(t *testing.T) {
 	}
 }
 
-func TestManyExecs(t *testing.T) {
+func lifeManyExecs(t *testing.T) {
 	b := newBox(t, sh("sleep 100"))
 	b.mustStart(control.Request{})
 	var all []*session
@@ -407,7 +407,7 @@ func TestManyExecs(t *testing.T) {
 }
 
 // A detached exec, or one whose client has left, runs on, and its output goes nowhere.
-func TestExecWithoutClient(t *testing.T) {
+func lifeExecWithoutClient(t *testing.T) {
 	b := newBox(t, sh("sleep 100"))
 	b.mustStart(control.Request{})
 	script := "i=0; while [ $i -lt 20000 ]; do echo a line; i=$((i+1)); done; exit 5"
@@ -424,7 +424,7 @@ func TestExecWithoutClient(t *testing.T) {
 }
 
 // EXE-02: exec ends with 137 when the container ends.
-func TestExecEndsWithTheContainer(t *testing.T) {
+func lifeExecEndsWithTheContainer(t *testing.T) {
 	b := newBox(t, sh("sleep 1"))
 	b.mustStart(control.Request{})
 	s := b.dial(execRequest("sleep", "100"))
@@ -435,7 +435,7 @@ func TestExecEndsWithTheContainer(t *testing.T) {
 	b.waitEnd()
 }
 
-func TestExecSignal(t *testing.T) {
+func lifeExecSignal(t *testing.T) {
 	b := newBox(t, sh("sleep 100"))
 	b.mustStart(control.Request{})
 	r := execRequest("sleep", "100")
@@ -452,7 +452,7 @@ func TestExecSignal(t *testing.T) {
 }
 
 // Whatever a client sends, the monitor and the container live on.
-func TestHostileClient(t *testing.T) {
+func lifeHostileClient(t *testing.T) {
 	b := newBox(t, sh("sleep 100"))
 	b.mustStart(control.Request{})
 	for _, bytes := range [][]byte{

@@ -8,47 +8,60 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"gourd/internal/container"
 	"gourd/internal/container/control"
 	"gourd/internal/container/logfile"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
 // monitor is one container while it runs.
 type monitor struct {
-	store   *container.Store
-	record  *container.Record // as it was at the start; the one on disk may change meanwhile
-	spec    *specs.Spec
-	backend backend
-	log     *logfile.Writer // nil: not logged
-	buffers buffers
-	init    *process
-	execs   execs
-	live    *os.File // held locked for as long as the monitor lives
-	socket  *os.File
-	pending pending // clients that wait for an answer
-	settle  *settler
+	store     *container.Store
+	record    *container.Record // as it was at the start; the one on disk may change meanwhile
+	backend   backend
+	log       *logfile.Writer // nil: not logged
+	buffers   buffers
+	init      *process
+	execs     execs
+	live      *os.File // held locked for as long as the monitor lives
+	socket    *os.File
+	listening sync.WaitGroup
+	active    atomic.Int32            // connections
+	hold      func(*held, []*os.File) // executes the monitor anew; nil: never
+	foreign   Foreign
+	isHeld    bool    // it was executed anew
+	pending   pending // clients that wait for an answer
+	settle    *settler
 }
 
-// chooseBackend makes the backend that a container's record asks for.
-type chooseBackend func(s *container.Store, r *container.Record, spec *specs.Spec) (backend, error)
+// Options of Run.
+type Options struct {
+	First   *control.Conn           // the first client
+	Foreign Foreign                 // another OCI runtime
+	Hand    func(*held, []*os.File) // ExecSelf's; nil: this process stays what it is
+}
+
+// Foreign is an OCI runtime that makes the container instead of gourd's own.
+type Foreign struct {
+	Path string   `json:"path,omitempty"` // "": gourd's own
+	Args []string `json:"args,omitempty"` // before its command
+}
 
 // Run is the life of a monitor: it starts container id for the client at the other end of first, and
 // returns when the container has ended and everything of it has been tidied.
-func Run(store *container.Store, id string, first *control.Conn) error {
-	return run(store, id, first, newBackend)
-}
-
-func run(store *container.Store, id string, first *control.Conn, choose chooseBackend) error {
+func Run(store *container.Store, id string, o Options) error {
+	first := o.First
 	var r control.Request
 	if err := control.ReadJSON(first.File, control.KindRequest, &r); err != nil {
 		return err
 	}
-	m, err := begin(store, id, &r, choose)
+	m, err := begin(store, id, &r, &o)
+	m.hold = o.Hand
 	if err == nil {
 		err = m.build(&r)
 	}
@@ -62,8 +75,9 @@ func run(store *container.Store, id string, first *control.Conn, choose chooseBa
 
 // begin claims the container and reads what it is. On an error after the claim the monitor is returned
 // too, for failed.
-func begin(store *container.Store, id string, r *control.Request, choose chooseBackend) (*monitor, error) {
-	m := &monitor{store: store}
+func begin(store *container.Store, id string, r *control.Request, o *Options) (*monitor, error) {
+	m := &monitor{store: store, foreign: o.Foreign}
+	m.settle = &settler{m: m}
 	if r.Op != control.OpStart || r.Version > control.Version {
 		return m, refuse(r)
 	}
@@ -75,10 +89,7 @@ func begin(store *container.Store, id string, r *control.Request, choose chooseB
 	if m.record, err = store.Load(id); err != nil {
 		return m, err
 	}
-	if m.spec, err = loadSpec(store.Dir(id)); err != nil {
-		return m, err
-	}
-	m.backend, err = choose(store, m.record, m.spec)
+	m.backend, err = newBackend(store, m.record, &o.Foreign)
 	return m, err
 }
 
@@ -107,18 +118,6 @@ func claim(store *container.Store, id string) (*os.File, error) {
 	}
 }
 
-func loadSpec(dir string) (*specs.Spec, error) {
-	b, err := os.ReadFile(filepath.Join(dir, "config.json"))
-	if err != nil {
-		return nil, &container.Error{Verb: "read spec of container", Object: filepath.Base(dir), Cause: err}
-	}
-	spec := new(specs.Spec)
-	if err := json.Unmarshal(b, spec); err != nil {
-		return nil, &container.Error{Verb: "read spec of container", Object: filepath.Base(dir), Kind: container.ErrCorrupt, Cause: err}
-	}
-	return spec, nil
-}
-
 // build makes the container and starts its program. On an error nothing but the record is left to do.
 func (m *monitor) build(r *control.Request) error {
 	var err error
@@ -143,37 +142,33 @@ func (m *monitor) build(r *control.Request) error {
 // make creates pid 1 and its streams.
 func (m *monitor) make(r *control.Request) (*process, error) {
 	s := new(stdio)
-	if !m.spec.Process.Terminal {
-		var err error
+	terminal, err := m.backend.terminal()
+	if err != nil {
+		return nil, err
+	}
+	if !terminal {
 		if s, err = newStdio(m.record.OpenStdin, true); err != nil {
 			return nil, err
 		}
 	}
-	setWindow(m.spec.Process, r.Size)
-	made, err := m.backend.create(s.child)
+	made, err := m.backend.create(s.child, r.Size)
 	s.handedOver()
 	if err != nil {
 		s.closeAll()
 		return nil, err
 	}
-	p := m.newProcess(made, s, m.log, r)
+	p := m.newProcess(made, s, m.log, r.Stdin)
 	p.signal = m.signalInit
 	return p, nil
 }
 
 // newProcess connects a process that was just made to its streams.
-func (m *monitor) newProcess(made made, s *stdio, log *logfile.Writer, r *control.Request) *process {
+func (m *monitor) newProcess(made made, s *stdio, log *logfile.Writer, once bool) *process {
 	p := &process{exited: made.exited, done: make(chan struct{})}
-	p.streams = newStreams(s, made.master, log, r.Stdin, &m.buffers)
+	p.streams = newStreams(s, made.master, log, once, &m.buffers)
 	p.streams.clients.leaving = &m.pending
+	p.streams.busy = m.settle.touch
 	return p
-}
-
-// setWindow makes a terminal have the client's size from its first moment.
-func setWindow(p *specs.Process, size *control.Size) {
-	if size != nil && p.Terminal {
-		p.ConsoleSize = &specs.Box{Height: uint(size.Rows), Width: uint(size.Cols)}
-	}
 }
 
 // openLog opens the container's log, nil if it keeps none.
@@ -203,21 +198,15 @@ func (m *monitor) recordStart() error {
 	if err != nil {
 		return err
 	}
+	cgroup, systemd := m.backend.cgroup()
 	_, err = m.store.Update(m.record.ID, func(r *container.Record) error {
 		old := r.State
 		r.State = container.State{Status: container.Running, Process: init, Monitor: self, Started: time.Now(),
-			RestartCount: old.RestartCount, Cgroup: m.cgroupPath(), Systemd: old.Systemd}
+			RestartCount: old.RestartCount, Cgroup: cgroup, Systemd: systemd}
 		r.Network.Endpoints = m.record.Network.Endpoints
 		return nil
 	})
 	return err
-}
-
-func (m *monitor) cgroupPath() string {
-	if m.spec.Linux == nil {
-		return ""
-	}
-	return m.spec.Linux.CgroupsPath
 }
 
 // tend answers the first client and looks after the container until its end.
@@ -228,18 +217,31 @@ func (m *monitor) tend(first *control.Conn, r *control.Request) error {
 	}
 	if r.Stdin || r.Stdout || r.Stderr || r.Wait {
 		if c, err := m.init.join(first, r, reply); err == nil {
-			go m.init.serve(c, r)
+			m.active.Add(1)
+			go m.serveFirst(c, r)
 		}
 	} else {
 		first.SendJSON(control.KindReply, reply)
 		first.Close()
 	}
-	m.settle = newSettler(m)
-	m.init.streams.busy = m.settle.touch
 	m.init.streams.run()
-	go m.listen()
+	m.settle.touch()
+	m.serve()
 	m.writeSteps()
-	m.init.await(func() { m.backend.killRest() })
+	return m.watch()
+}
+
+func (m *monitor) serveFirst(c *client, r *control.Request) {
+	defer m.active.Add(-1)
+	m.init.serve(c, r)
+	m.settle.touch()
+}
+
+// watch looks after the container until its end.
+func (m *monitor) watch() error {
+	for !m.init.await(func() { m.backend.killRest() }) {
+		m.handOver()
+	}
 	return m.end()
 }
 

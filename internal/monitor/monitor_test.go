@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -50,8 +51,10 @@ var busyboxRoot = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if dir, err := busyboxRoot(); err == nil {
-		os.RemoveAll(dir)
+	for _, made := range []func() (string, error){busyboxRoot, monitorProgram} {
+		if path, err := made(); err == nil {
+			os.RemoveAll(strings.TrimSuffix(path, "/gourd-monitor"))
+		}
 	}
 	os.Exit(code)
 }
@@ -62,6 +65,63 @@ type box struct {
 	store  *container.Store
 	record *container.Record
 	ended  chan error
+	pid    int // of the monitor, if it is a process of its own
+}
+
+// monitorProgram is gourd-monitor, built once.
+var monitorProgram = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "gourd-monitor-bin-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "gourd-monitor")
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "gourd/cmd/gourd-monitor")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", &exec.Error{Name: string(out), Err: err}
+	}
+	return path, nil
+})
+
+// spawn starts a monitor as a process of its own.
+func (b *box) spawn(theirs *os.File) error {
+	program, err := monitorProgram()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(program, "--root", b.store.Root, "--state", b.store.State)
+	if testRuntime != "" {
+		cmd.Args = append(cmd.Args, "--runtime", "/usr/sbin/"+testRuntime)
+	}
+	cmd.Args = append(cmd.Args, b.record.ID)
+	cmd.ExtraFiles, cmd.Stderr = []*os.File{theirs}, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	theirs.Close()
+	b.pid = cmd.Process.Pid
+	ended := make(chan error, 1)
+	b.ended = ended
+	go func() { ended <- cmd.Wait() }()
+	return nil
+}
+
+// inProcess starts a monitor in this process.
+func (b *box) inProcess(theirs *os.File) error {
+	fd, err := unix.FcntlInt(theirs.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	theirs.Close()
+	if err != nil {
+		return err
+	}
+	first, err := control.NewConn(fd)
+	if err != nil {
+		return err
+	}
+	ended := make(chan error, 1)
+	b.ended = ended
+	go func() { ended <- Run(b.store, b.record.ID, Options{First: first}) }()
+	return nil
 }
 
 // options change a test's container before it is stored.
@@ -82,7 +142,7 @@ func newBox(t *testing.T, args []string, change ...options) *box {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &container.Record{ID: container.NewID(), Name: "box", Created: time.Now(), Runtime: testRuntime, State: container.State{Status: container.Created}}
+	r := &container.Record{ID: container.NewID(), Name: "box", Created: time.Now(), Runtime: testRuntime, Network: container.Network{Mode: "none"}, State: container.State{Status: container.Created}}
 	spec := &specs.Spec{
 		Version: "1.0.2",
 		Root:    &specs.Root{Path: root},
@@ -117,18 +177,13 @@ func (b *box) start(r control.Request) (*session, error) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	fd, err := unix.FcntlInt(theirs.Fd(), unix.F_DUPFD_CLOEXEC, 3)
-	theirs.Close()
-	if err != nil {
+	launch := b.inProcess
+	if testProcess {
+		launch = b.spawn
+	}
+	if err := launch(theirs); err != nil {
 		b.Fatal(err)
 	}
-	first, err := control.NewConn(fd)
-	if err != nil {
-		b.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	b.ended = ended
-	go func() { ended <- Run(b.store, b.record.ID, first) }()
 	r.Op = control.OpStart
 	reply, err := ours.Ask(&r)
 	b.Cleanup(func() { ours.Close() })

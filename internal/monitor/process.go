@@ -101,9 +101,12 @@ func exitCode(s unix.WaitStatus) int {
 }
 
 // await waits for the process's end and until its output is in the log and taken by, or kept for, the
-// clients. atEnd runs between the two.
-func (p *process) await(atEnd func()) {
+// clients. atEnd runs between the two. false: the wait was interrupted.
+func (p *process) await(atEnd func()) bool {
 	status, err := p.exited.wait()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
 	p.exit.Code = exitCode(status)
 	if err != nil {
 		p.exit = control.Exit{Code: 255, Error: err.Error()}
@@ -112,6 +115,7 @@ func (p *process) await(atEnd func()) {
 		atEnd()
 	}
 	p.streams.finish(drainTime)
+	return true
 }
 
 // finish tells everybody who waits how it ended.

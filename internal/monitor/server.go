@@ -10,14 +10,24 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// listen serves clients until the socket is closed.
+// serve begins, or goes on, to serve clients, until the socket is closed or its deadline is set.
+func (m *monitor) serve() {
+	m.socket.SetReadDeadline(noDeadline)
+	m.listening.Go(m.listen)
+}
+
 func (m *monitor) listen() {
 	for {
 		conn, err := control.Accept(m.socket)
 		if err != nil {
 			return
 		}
-		go m.answer(conn)
+		m.active.Add(1)
+		go func() {
+			defer m.active.Add(-1)
+			m.answer(conn)
+			m.settle.touch()
+		}()
 	}
 }
 

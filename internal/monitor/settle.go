@@ -17,12 +17,6 @@ type settler struct {
 // quiet is how long nothing must happen.
 const quiet = time.Second
 
-func newSettler(m *monitor) *settler {
-	s := &settler{m: m}
-	s.touch()
-	return s
-}
-
 // touch says that something has happened.
 func (s *settler) touch() {
 	if !s.touched.Load() {
@@ -42,6 +36,10 @@ func (s *settler) check() {
 	s.m.buffers.free()
 	if s.m.log != nil {
 		s.m.log.Free()
+	}
+	if s.m.wantsHold() {
+		s.m.init.exited.interrupt()
+		return
 	}
 	debug.FreeOSMemory()
 }

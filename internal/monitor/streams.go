@@ -22,6 +22,7 @@ type streams struct {
 	copying sync.WaitGroup
 	buffers *buffers
 	ended   chan struct{} // closed when the process has ended
+	halt    chan struct{} // closed by stop
 	busy    func()        // called when output has come
 }
 
@@ -29,7 +30,9 @@ type streams struct {
 type source struct {
 	file *os.File
 	kind control.Kind
+	name string
 	log  *logfile.Stream // nil: not logged
+	over bool            // it has ended
 }
 
 // newStreams connects a process by pipes, or by a terminal if master isn't nil. log may be nil.
@@ -45,24 +48,39 @@ func newStreams(s *stdio, master *os.File, log *logfile.Writer, once bool, b *bu
 	}
 	if s.stdout != nil {
 		t.addSource(s.stdout, control.KindStdout, "stdout")
+	}
+	if s.stderr != nil {
 		t.addSource(s.stderr, control.KindStderr, "stderr")
 	}
 	return t
 }
 
 func (t *streams) addSource(f *os.File, kind control.Kind, name string) {
-	src := &source{file: f, kind: kind}
+	src := &source{file: f, kind: kind, name: name}
 	if t.log != nil {
 		src.log = t.log.Stream(name, nil)
 	}
 	t.sources = append(t.sources, src)
 }
 
-// run begins to copy.
+// run begins to copy, or goes on after stop.
 func (t *streams) run() {
+	t.halt = make(chan struct{})
 	for _, src := range t.sources {
-		t.copying.Go(func() { t.copy(src) })
+		if !src.over {
+			src.file.SetReadDeadline(noDeadline)
+			t.copying.Go(func() { t.copy(src) })
+		}
 	}
+}
+
+// stop halts the copying between two reads.
+func (t *streams) stop() {
+	close(t.halt)
+	for _, src := range t.sources {
+		src.file.SetReadDeadline(past)
+	}
+	t.copying.Wait()
 }
 
 // copy passes a source's output on until it ends.
@@ -74,7 +92,11 @@ func (t *streams) copy(src *source) {
 			t.buffers.put(buf)
 			continue
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return
+		}
 		if last || !errors.Is(err, unix.EIO) {
+			src.over = true
 			return
 		}
 		last = !t.waitForTerminal()
@@ -128,6 +150,8 @@ func (t *streams) waitForTerminal() bool {
 	select {
 	case <-t.ended:
 		return false
+	case <-t.halt:
+		return true
 	case <-time.After(terminalPoll):
 		return true
 	}

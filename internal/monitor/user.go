@@ -11,7 +11,10 @@ import (
 	"strings"
 
 	"gourd/internal/container"
+	"gourd/internal/container/control"
+	"gourd/internal/linux"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -246,20 +249,31 @@ func readAccounts(root *os.File, path string, f func(fields []string) bool) erro
 // openRegular opens a regular file of the root filesystem. Whatever else stands there is refused before
 // anything is read: opening a FIFO or device could hang or do harm (O_NONBLOCK, then S_ISREG).
 func openRegular(root *os.File, path string) (*os.File, error) {
-	fd, err := unix.Openat2(int(root.Fd()), path, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	f, err := linux.OpenInRoot(root, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ENOENT) {
 		return nil, os.ErrNotExist
 	}
 	if err != nil {
 		return nil, container.Invalid("open the container's", "/"+path, err, "")
 	}
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
-		unix.Close(fd)
+	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
+		f.Close()
 		return nil, container.Invalid("open the container's", "/"+path, errors.New("it is not a regular file"), "")
 	}
-	return os.NewFile(uintptr(fd), path), nil
+	return f, nil
+}
+
+// applyUserIn makes an exec process run as its user, looked up in the root of the running container.
+func applyUserIn(pid int, e *control.Exec, p *specs.Process) error {
+	root, err := os.OpenFile(fmt.Sprintf("/proc/%d/root", pid), unix.O_PATH|unix.O_DIRECTORY, 0)
+	if err != nil {
+		return fmt.Errorf("look into the container: %w", err)
+	}
+	defer root.Close()
+	a, err := resolveUser(root, e.User, e.GroupAdd)
+	if err != nil {
+		return err
+	}
+	a.apply(p)
+	return nil
 }

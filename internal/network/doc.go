@@ -4,7 +4,7 @@
 //
 //	ROOT/networks/NAME.json        what the network is: bridge, subnet, what gourd changed for it
 //	STATE/networks/NAME/ADDRESS    symbolic link to the id of the container that has the address
-//	STATE/networks/NAME.ready      what the host looked like when everything was last found in place
+//	STATE/networks/NAME.ready      what the host and NAME.json were when everything was last found in place
 //	STATE/networks/NAME.lock       held while bridge and rules are being made
 //
 // Nothing here belongs to a running process. The kernel removes a pair of interfaces with the

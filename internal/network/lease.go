@@ -17,9 +17,6 @@ func (n *Networks) leaseDir() string { return filepath.Join(n.state, "networks",
 // one. Making the symbolic link is what takes it, so any number of processes may do it at once.
 // Errors: ErrInUse if want is taken or none is left.
 func (n *Networks) lease(r *record, id string, want netip.Addr) (netip.Addr, error) {
-	if err := os.MkdirAll(n.leaseDir(), 0o700); err != nil {
-		return netip.Addr{}, &container.Error{Verb: "lease address", Object: id, Cause: err}
-	}
 	if want.IsValid() {
 		return want, n.leaseExact(r, id, want)
 	}

@@ -106,7 +106,10 @@ func (e *netlinkError) Error() string {
 func (e *netlinkError) Unwrap() error { return e.errno }
 
 // socket is a netlink socket in the network namespace in which it was opened.
-type socket struct{ fd int }
+type socket struct {
+	fd  int
+	buf []byte // for answers
+}
 
 // dial opens a netlink socket in the calling thread's network namespace.
 // protocol: unix.NETLINK_ROUTE or unix.NETLINK_NETFILTER.
@@ -131,9 +134,8 @@ func (s *socket) do(d *datagram, each func(kind uint16, payload []byte)) error {
 		return err
 	}
 	var first error
-	buf := make([]byte, 32<<10)
 	for left := len(d.names); left > 0; {
-		b, err := s.receive(buf)
+		b, err := s.receive()
 		if err != nil {
 			return err
 		}
@@ -169,9 +171,14 @@ func (s *socket) send(b []byte) error {
 	}
 }
 
-func (s *socket) receive(buf []byte) ([]byte, error) {
+// receive gives the next datagram of answers, valid until the next call. 8 KiB are enough: the kernel cuts
+// a long list into parts of at most the buffer's size, and no single answer comes near.
+func (s *socket) receive() ([]byte, error) {
+	if s.buf == nil {
+		s.buf = make([]byte, 8<<10)
+	}
 	for {
-		n, _, flags, _, err := unix.Recvmsg(s.fd, buf, nil, 0)
+		n, _, flags, _, err := unix.Recvmsg(s.fd, s.buf, nil, 0)
 		if err == unix.EINTR {
 			continue
 		}
@@ -181,7 +188,7 @@ func (s *socket) receive(buf []byte) ([]byte, error) {
 		if flags&unix.MSG_TRUNC != 0 {
 			return nil, errors.New("netlink: the kernel's answer is larger than expected")
 		}
-		return buf[:n], nil
+		return s.buf[:n], nil
 	}
 }
 

@@ -14,14 +14,20 @@ const ipForward = "net/ipv4/ip_forward"
 
 // sysctl reads a setting of the calling thread's network namespace, "" where the kernel doesn't have it.
 func sysctl(name string) string {
-	fd, err := unix.Open("/proc/sys/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	var b [64]byte
+	return string(bytes.TrimSpace(readSmall("/proc/sys/"+name, b[:])))
+}
+
+// readSmall reads the beginning of a file into b, nothing where it can't: three system calls, where
+// os.ReadFile makes ten.
+func readSmall(path string, b []byte) []byte {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return ""
+		return nil
 	}
 	defer unix.Close(fd)
-	var b [64]byte
-	n, _ := unix.Read(fd, b[:])
-	return string(bytes.TrimSpace(b[:max(n, 0)]))
+	n, _ := unix.Read(fd, b)
+	return b[:max(n, 0)]
 }
 
 // setSysctl writes a setting of the calling thread's network namespace. One that the kernel doesn't

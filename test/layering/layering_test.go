@@ -21,7 +21,7 @@ var mayImport = map[string][]string{
 	"runtime":   {"cgroup", "container", "linux"},
 	"engine":    {"image", "snapshot", "network", "cgroup", "container", "linux", "layer"},
 	"monitor":   {"runtime", "snapshot", "network", "cgroup", "procview", "container", "linux", "layer"},
-	"face":      {"engine", "container"},
+	"face":      {"engine", "container", "image"},
 
 	"cmd/gourd":         {"face", "engine", "container", "image"},
 	"cmd/gourd-man":     {"face", "engine", "container", "cmd/gourd"},

@@ -1,0 +1,301 @@
+package cgroup
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"gourd/internal/container"
+)
+
+// setting is one value for one file of the group.
+type setting struct {
+	controller string // which hierarchy's directory; "" the v2 one
+	file       string
+	value      string
+	// other is the file's name where the kernel has no `file` (blkio.bfq.weight for blkio.weight).
+	// otherValue is its value if that differs.
+	other, otherValue string
+}
+
+// Set changes limits of a living group: what r names, nothing else. If one value is refused, those
+// written before it are put back. Devices are left alone unless r lists some.
+func (g *Group) Set(r *specs.LinuxResources) error {
+	if r == nil {
+		return nil
+	}
+	if err := g.checkUsage(r.Memory); err != nil {
+		return err
+	}
+	if g.unit != nil {
+		if err := g.unit.set(g, r); err != nil {
+			return err
+		}
+	}
+	plan := g.plan(r)
+	before := g.read(plan)
+	if err := g.write(plan); err != nil {
+		// Best effort: the old values were valid together.
+		_ = g.write(before)
+		return err
+	}
+	if len(r.Devices) > 0 {
+		return g.setDevices(r.Devices, false)
+	}
+	return nil
+}
+
+// plan is everything in r but the devices, as settings: each controller in the form of the hierarchy
+// that holds it.
+func (g *Group) plan(r *specs.LinuxResources) []setting {
+	v2 := func(controller string) bool {
+		d := g.dirOf(controller)
+		return d != nil && d.unified || d == nil && g.layout.mode == V2
+	}
+	var s []setting
+	add := func(more []setting) { s = append(s, more...) }
+	if r.CPU != nil {
+		add(pick(v2("cpu"), cpuV2, cpuV1)(r.CPU))
+		add(cpuset(r.CPU))
+	}
+	if r.Memory != nil {
+		add(pick(v2("memory"), memoryV2, memoryV1)(r.Memory))
+	}
+	if r.Pids != nil {
+		add(pids(r.Pids))
+	}
+	if r.BlockIO != nil {
+		if v2("io") {
+			add(ioV2(r.BlockIO))
+		} else {
+			add(blkioV1(r.BlockIO))
+		}
+	}
+	add(pick(v2("hugetlb"), hugetlbV2, hugetlbV1)(r.HugepageLimits))
+	if r.Network != nil {
+		add(networkV1(r.Network))
+	}
+	add(rdma(r.Rdma))
+	return append(s, unified(r.Unified)...)
+}
+
+func pick[T any](v2 bool, a, b T) T {
+	if v2 {
+		return a
+	}
+	return b
+}
+
+// write writes settings in order. Some values are only valid together (memory ≤ memory+swap,
+// burst ≤ quota, quota/period within the parent's), in an order that depends on the old ones: what the
+// kernel calls invalid is tried once more after the rest.
+func (g *Group) write(plan []setting) error {
+	var again []setting
+	for _, s := range plan {
+		err := g.writeOne(s)
+		if errors.Is(err, unix.EINVAL) {
+			again = append(again, s)
+			continue
+		}
+		if err != nil {
+			return g.explain(s, err)
+		}
+	}
+	for _, s := range again {
+		if err := g.writeOne(s); err != nil {
+			return g.explain(s, err)
+		}
+	}
+	return nil
+}
+
+// writeOne writes one setting. v2 files whose old content matters are completed first.
+func (g *Group) writeOne(s setting) error {
+	d := g.place(s.controller)
+	if d == nil {
+		return errNoController
+	}
+	value := s.value
+	switch {
+	case d.unified && s.file == "cpu.max":
+		old, err := readFile(d.path, s.file)
+		if err != nil {
+			return err
+		}
+		value = mergeCPUMax(value, old)
+	case d.unified && s.file == "memory.swap.max" && strings.HasPrefix(value, "+"):
+		old, err := readUint(d.path, "memory.max")
+		if err != nil {
+			return err
+		}
+		if value, err = swapAbove(value, old); err != nil {
+			return err
+		}
+	}
+	err := writeLines(d.path, s.file, value)
+	if errors.Is(err, fs.ErrNotExist) && s.other != "" {
+		if s.otherValue != "" {
+			value = s.otherValue
+		}
+		err = writeLines(d.path, s.other, value)
+	}
+	return err
+}
+
+// writeLines writes a value line by line: files such as io.max take one line a write(2).
+func writeLines(dir, file, value string) error {
+	if !strings.Contains(value, "\n") {
+		return writeFile(dir, file, value)
+	}
+	for line := range strings.Lines(value) {
+		if line = strings.TrimSpace(line); line == "" {
+			continue
+		}
+		if err := writeFile(dir, file, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// place is the directory that a setting belongs to.
+func (g *Group) place(controller string) *dir {
+	if controller == "" {
+		return g.unifiedDir()
+	}
+	return g.dirOf(controller)
+}
+
+var errNoController = errors.New("no hierarchy has this controller")
+
+// read gives the present values of the files of a plan, for putting them back. Files that can't be put
+// back by writing what they show (lists of devices) are left out.
+func (g *Group) read(plan []setting) []setting {
+	var old []setting
+	for _, s := range plan {
+		d := g.place(s.controller)
+		if d == nil {
+			continue
+		}
+		v, err := readFile(d.path, s.file)
+		if v = strings.TrimSpace(v); err != nil || v == "" || strings.ContainsAny(v, "\n:") {
+			continue
+		}
+		old = append(old, setting{controller: s.controller, file: s.file, value: v})
+	}
+	return old
+}
+
+// explain turns a kernel's refusal into an error that says what to do.
+func (g *Group) explain(s setting, err error) error {
+	e := &container.Error{Verb: "set " + s.file, Object: "to " + s.value, Cause: err}
+	switch {
+	case errors.Is(err, errNoController):
+		e.Kind, e.Object = container.ErrUnsupported, ""
+		e.Cause = fmt.Errorf("this machine has no %s controller (cgroup %s)", controllerName(s.controller), g.layout.mode)
+		e.Hint = "leave the limit out, or boot a kernel that has it"
+	case errors.Is(err, fs.ErrNotExist):
+		e.Kind, e.Hint = container.ErrUnsupported, "this kernel does not have it: leave the limit out"
+	case errors.Is(err, unix.EBUSY) && strings.HasPrefix(s.file, "memory."):
+		e.Kind, e.Cause = container.ErrInvalid, g.memoryInUse(s, err)
+	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE), errors.Is(err, unix.ENODEV):
+		e.Kind = container.ErrInvalid
+	}
+	return e
+}
+
+func controllerName(c string) string {
+	if c == "" {
+		return "v2"
+	}
+	return c
+}
+
+// memoryInUse says why a v1 limit can't go below what is in use.
+func (g *Group) memoryInUse(s setting, err error) error {
+	d := g.dirOf("memory")
+	usage, err1 := readUint(d.path, "memory.usage_in_bytes")
+	peak, err2 := readUint(d.path, "memory.max_usage_in_bytes")
+	if err1 != nil || err2 != nil {
+		return err
+	}
+	return fmt.Errorf("unable to set memory limit to %s (current usage: %d, peak usage: %d)", s.value, usage, peak)
+}
+
+// checkUsage honours memory.checkBeforeUpdate: on v2 a limit below the usage would kill processes.
+func (g *Group) checkUsage(m *specs.LinuxMemory) error {
+	if m == nil || m.CheckBeforeUpdate == nil || !*m.CheckBeforeUpdate {
+		return nil
+	}
+	d := g.dirOf("memory")
+	if d == nil || !d.unified {
+		return nil // the v1 kernel refuses such a limit itself
+	}
+	usage, err := readUint(d.path, "memory.current")
+	if err != nil {
+		return nil // no group yet: nothing in use
+	}
+	for _, c := range []struct {
+		what  string
+		limit *int64
+	}{{"memory+swap", m.Swap}, {"memory", m.Limit}} {
+		if c.limit != nil && *c.limit > 0 && uint64(*c.limit) <= usage {
+			return &container.Error{Verb: "update memory", Kind: container.ErrInvalid,
+				Cause: fmt.Errorf("rejecting %s limit %d <= usage %d", c.what, *c.limit, usage)}
+		}
+	}
+	return nil
+}
+
+func itoa(v int64) string   { return strconv.FormatInt(v, 10) }
+func utoa(v uint64) string  { return strconv.FormatUint(v, 10) }
+func maxOr(v int64) string  { return pick(v < 0, "max", itoa(v)) }
+func isSet(v *int64) bool   { return v != nil && *v != 0 }
+func isSetU(v *uint64) bool { return v != nil && *v != 0 }
+
+// cpuset settings are the same on v1 and v2.
+func cpuset(c *specs.LinuxCPU) []setting {
+	var s []setting
+	if c.Cpus != "" {
+		s = append(s, setting{controller: "cpuset", file: "cpuset.cpus", value: c.Cpus})
+	}
+	if c.Mems != "" {
+		s = append(s, setting{controller: "cpuset", file: "cpuset.mems", value: c.Mems})
+	}
+	return s
+}
+
+// pids: a negative limit is none. 0 would let nothing start; runc and systemd make it 1.
+func pids(p *specs.LinuxPids) []setting {
+	if p.Limit == nil {
+		return nil
+	}
+	v := *p.Limit
+	if v == 0 {
+		v = 1
+	}
+	return []setting{{controller: "pids", file: "pids.max", value: maxOr(v)}}
+}
+
+// rdma settings are the same on v1 and v2.
+func rdma(devices map[string]specs.LinuxRdma) []setting {
+	var s []setting
+	for _, name := range slices.Sorted(maps.Keys(devices)) {
+		l, v := devices[name], name
+		if l.HcaHandles != nil {
+			v += " hca_handle=" + utoa(uint64(*l.HcaHandles))
+		}
+		if l.HcaObjects != nil {
+			v += " hca_object=" + utoa(uint64(*l.HcaObjects))
+		}
+		s = append(s, setting{controller: "rdma", file: "rdma.max", value: v})
+	}
+	return s
+}

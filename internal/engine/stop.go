@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"gourd/internal/container"
+	"gourd/internal/container/control"
+)
+
+// running finds a container that must run for verb.
+func (e *Engine) running(verb, ref string) (*container.Record, error) {
+	r, err := e.load(ref)
+	if err != nil {
+		return nil, err
+	}
+	if !e.store.Live(r.ID) {
+		return nil, &container.Error{Verb: verb, Object: r.Name, Kind: container.ErrNotRunning, Cause: errText("the container is not running"), Hint: "`gourd start` it first"}
+	}
+	return r, nil
+}
+
+// load finds a container and reads its record.
+func (e *Engine) load(ref string) (*container.Record, error) {
+	id, err := e.store.Resolve(ref)
+	if err != nil {
+		return nil, err
+	}
+	return e.store.Load(id)
+}
+
+// ask sends one request to a container's monitor and waits for the reply, or for ctx.
+func (e *Engine) ask(ctx context.Context, id string, r *control.Request) (*control.Reply, error) {
+	conn, err := control.Dial(e.store, id)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.File.SetDeadline(time.Unix(1, 0)) })()
+	reply, err := conn.Ask(r)
+	if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return reply, err
+}
+
+// Stop sends the stop signal, waits, and kills. A container that isn't running is left alone: no error.
+func (e *Engine) Stop(ctx context.Context, ref string, o StopOptions) error {
+	r, err := e.load(ref)
+	if err != nil {
+		return err
+	}
+	if o.Signal != "" {
+		if o.Signal, err = checkSignal("stop container "+r.Name+" with signal", o.Signal); err != nil {
+			return err
+		}
+	}
+	if o.Timeout != nil && *o.Timeout < -1 {
+		return invalid("stop container", r.Name, "the timeout is a number of seconds, or -1 to wait for ever", "")
+	}
+	_, err = e.ask(ctx, r.ID, &control.Request{Op: control.OpStop, Timeout: o.Timeout, Signal: o.Signal})
+	if errors.Is(err, container.ErrNotRunning) {
+		return nil
+	}
+	return err
+}
+
+// Kill sends a signal: a name with or without SIG, or a number; "" is SIGKILL. Errors: ErrNotRunning.
+func (e *Engine) Kill(ctx context.Context, ref, signal string) error {
+	name, err := checkSignal("kill container "+ref+" with signal", cmpOr(signal, "SIGKILL"))
+	if err != nil {
+		return err
+	}
+	r, err := e.running("kill container", ref)
+	if err != nil {
+		return err
+	}
+	_, err = e.ask(ctx, r.ID, &control.Request{Op: control.OpSignal, Signal: name})
+	return err
+}
+
+// Restart stops the container if it runs and starts it. A container with AutoRemove is kept.
+func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
+	r, err := e.load(ref)
+	if err != nil {
+		return err
+	}
+	if r.AutoRemove && e.store.Live(r.ID) {
+		return &container.Error{Verb: "restart container", Object: r.Name, Kind: container.ErrConflict,
+			Cause: errText("it is removed when it ends (--rm)"), Hint: "run it anew"}
+	}
+	if err := e.Stop(ctx, r.ID, o); err != nil {
+		return err
+	}
+	_, err = e.Start(ctx, r.ID, Attach{})
+	return err
+}
+
+// Pause freezes all processes. Errors: ErrNotRunning, ErrPaused.
+func (e *Engine) Pause(ctx context.Context, ref string) error {
+	r, err := e.running("pause container", ref)
+	if err != nil {
+		return err
+	}
+	if r.State.Status == container.Paused {
+		return &container.Error{Verb: "pause container", Object: r.Name, Kind: container.ErrPaused, Cause: errText("it is already paused")}
+	}
+	_, err = e.ask(ctx, r.ID, &control.Request{Op: control.OpPause})
+	return err
+}
+
+// Unpause lets them go on. Errors: ErrNotRunning, ErrConflict if it isn't paused.
+func (e *Engine) Unpause(ctx context.Context, ref string) error {
+	r, err := e.running("unpause container", ref)
+	if err != nil {
+		return err
+	}
+	if r.State.Status != container.Paused {
+		return &container.Error{Verb: "unpause container", Object: r.Name, Kind: container.ErrConflict, Cause: errText("it is not paused")}
+	}
+	_, err = e.ask(ctx, r.ID, &control.Request{Op: control.OpResume})
+	return err
+}
+
+// Rename gives a container another name. Errors: ErrExists, ErrInvalid for its own name.
+func (e *Engine) Rename(_ context.Context, ref, name string) error {
+	id, err := e.store.Resolve(ref)
+	if err != nil {
+		return err
+	}
+	return e.store.Rename(id, name)
+}

@@ -1,4 +1,0 @@
-package monitor
-
-// testRuntime is what the tests of a container's life use.
-const testRuntime = "runc"
