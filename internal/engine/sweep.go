@@ -164,11 +164,12 @@ func (e *Engine) afterReboot(context.Context) error {
 // sweepRest looks after what the stores of others may have left: rare, so only after something was found.
 func (e *Engine) sweepRest() error {
 	err := e.store.SweepNames()
-	if d, derr := e.snapshots(e.cfg.StorageDriver); derr == nil {
+	d, derr := e.snapshots(e.cfg.StorageDriver)
+	if derr == nil {
 		err = errors.Join(err, d.Sweep())
 	}
-	if images, ierr := e.images(); ierr == nil {
-		err = errors.Join(err, images.Sweep())
+	if images, ierr := e.images(); ierr == nil && derr == nil {
+		err = errors.Join(err, images.Sweep(d))
 	}
 	return errors.Join(err, e.networks(nil).Sweep(e.store.Live))
 }

@@ -33,7 +33,7 @@ type ingest struct {
 
 func (s *Store) newIngest(sink LayerSink) (*ingest, error) {
 	keeper, _ := sink.(LayerKeeper)
-	if err := s.sweep(keeper); err != nil {
+	if err := s.Sweep(keeper); err != nil {
 		return nil, err
 	}
 	w, err := s.staging.New()

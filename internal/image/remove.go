@@ -275,7 +275,7 @@ func (s *Store) blobBytes() (n int64) {
 // change changes the index, then deletes what it no longer refers to: blobs, and layers that the removed images
 // had. A staging directory marks the work, so that what a crash leaves is found.
 func (s *Store) change(layers LayerKeeper, f func(*Index) ([]Removed, error)) ([]Removed, error) {
-	if err := s.sweep(layers); err != nil {
+	if err := s.Sweep(layers); err != nil {
 		return nil, err
 	}
 	w, err := s.staging.New()
@@ -437,10 +437,8 @@ func (s *Store) sweepBlobs(keep map[layer.Digest]bool) error {
 }
 
 // Sweep tidies after loads and removals that were cut short; it costs one directory listing where there is
-// nothing to do. Every change of the store begins with it.
-func (s *Store) Sweep() error { return s.sweep(nil) }
-
-func (s *Store) sweep(layers LayerKeeper) error {
+// nothing to do. Every change of the store begins with it. layers may be nil.
+func (s *Store) Sweep(layers LayerKeeper) error {
 	_, stale, err := s.staging.Works()
 	if err != nil || !stale {
 		return err
