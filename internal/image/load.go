@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"sort"
 	"strings"
 
@@ -183,12 +183,15 @@ func (in *ingest) readDir(ctx context.Context, dir string) (*archive, error) {
 	defer root.Close()
 	a := &archive{in: in, files: map[string]layer.Digest{}, links: map[string]string{}}
 	names := []string{"oci-layout", "index.json", "manifest.json"}
-	blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
-	if err != nil {
-		return nil, err
+	blobs, err := fs.ReadDir(root.FS(), "blobs/sha256")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &container.Error{Verb: "read image directory", Object: dir, Cause: err}
+	}
+	if len(blobs) > maxFiles {
+		return nil, corruptf("image directory", "it has more than %d blobs", maxFiles)
 	}
 	for _, b := range blobs {
-		names = append(names, path.Join("blobs", "sha256", filepath.Base(b)))
+		names = append(names, path.Join("blobs", "sha256", b.Name()))
 	}
 	for _, name := range names {
 		if err := a.dirFile(ctx, root, name); err != nil {
