@@ -241,8 +241,10 @@ func (a *archive) pictures() ([]*picture, error) {
 		return nil, err
 	}
 	if index == nil {
-		return nil, &container.Error{Verb: "read", Object: "image archive", Kind: container.ErrCorrupt, Cause: errors.New("it has neither manifest.json nor index.json"),
-			Hint: "if it is a root file system, use `gourd import`"}
+		return nil, &container.Error{
+			Verb: "read", Object: "image archive", Kind: container.ErrCorrupt, Cause: errors.New("it has neither manifest.json nor index.json"),
+			Hint: "if it is a root file system, use `gourd import`",
+		}
 	}
 	return a.ociImages(index)
 }
@@ -342,8 +344,10 @@ func (in *ingest) describeLayer(blob layer.Digest) (Descriptor, error) {
 
 // writeManifest makes the manifest that a docker archive doesn't have.
 func (in *ingest) writeManifest(p *picture) error {
-	m := Manifest{SchemaVersion: 2, MediaType: MediaTypeManifest, Layers: p.layers,
-		Config: Descriptor{MediaType: MediaTypeConfig, Digest: p.config, Size: in.blobs[p.config]}}
+	m := Manifest{
+		SchemaVersion: 2, MediaType: MediaTypeManifest, Layers: p.layers,
+		Config: Descriptor{MediaType: MediaTypeConfig, Digest: p.config, Size: in.blobs[p.config]},
+	}
 	if m.Layers == nil {
 		m.Layers = []Descriptor{}
 	}

@@ -174,12 +174,14 @@ func (d *VFS) Diff(ctx context.Context, id string, w io.Writer) error {
 			deleted[path.Dir(name)] = append(deleted[path.Dir(name)], path.Base(name))
 		}
 	}
-	return layer.Write(ctx, w, root, layer.WriteOptions{IDs: s.IDs,
+	return layer.Write(ctx, w, root, layer.WriteOptions{
+		IDs:  s.IDs,
 		Keep: func(name string, st *unix.Stat_t) bool { return kinds[name] != 0 && kinds[name] != driver.Deleted },
 		Deleted: func(dir string) []string {
 			sort.Strings(deleted[dir])
 			return deleted[dir]
-		}})
+		},
+	})
 }
 
 // Usage is what the container added to or changed in its copy.
