@@ -114,6 +114,16 @@ func TestWaitForContainerThatRemovesItself(t *testing.T) {
 	}
 }
 
+func TestRestartKeepsContainerThatRemovesItself(t *testing.T) {
+	g := harness.New(t)
+	image := g.Busybox()
+	g.Must("run", "-d", "--rm", "--name", "box", image, "sleep", "100")
+	g.Must("restart", "-t", "0", "box")
+	want(t, "restarted", status(g, "box"), "running 0")
+	g.Must("stop", "-t", "0", "box")
+	harness.Eventually(t, "stop removes it", func() bool { return g.Must("ps", "-aq") == "" })
+}
+
 func TestPause(t *testing.T) {
 	g := harness.New(t)
 	image := g.Busybox()
