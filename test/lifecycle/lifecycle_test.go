@@ -92,6 +92,8 @@ func TestStopSignals(t *testing.T) {
 	g.Must("run", "-d", "--name", "deaf", "--stop-timeout", "1", image, "sleep", "100")
 	g.Must("run", "-d", "--name", "init", "--init", image, "sleep", "100")
 	harness.Eventually(t, "the trap is set", func() bool { return g.Must("logs", "own") == "up" })
+	// Until its handlers are set the kernel drops signals to a pid 1.
+	harness.Eventually(t, "init runs its program", func() bool { return strings.Count(g.Must("top", "init"), "sleep 100") == 2 })
 	g.Must("stop", "own", "deaf", "init")
 	want(t, "its own signal", status(g, "own"), "exited 9")
 	want(t, "no handler", status(g, "deaf"), "exited 137")
