@@ -38,6 +38,9 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 	if monitor == "" {
 		return nil, errNoMonitor("start container " + r.Name)
 	}
+	if err := e.refreshResolv(r); err != nil {
+		return nil, err
+	}
 	var notices []string
 	if r.Network.Mode == modeBridge {
 		// Here and not in the monitor, so that what it has to say reaches the user even if the start fails.
