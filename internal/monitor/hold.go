@@ -44,17 +44,22 @@ type held struct {
 const heldVersion = 1
 
 // maxPrivate is how much private memory, in KiB, an idle monitor may have before it executes itself anew.
-const maxPrivate = 1400
+const maxPrivate = 1470
 
 // interrupt makes wait return os.ErrDeadlineExceeded.
 func (w *exitWatch) interrupt() { w.file.SetReadDeadline(past) }
 
-// wantsHold says whether the monitor should execute itself anew when it is idle.
+// wantsHold says whether the monitor should execute itself anew when it is idle: after it has built the
+// container, and when it has grown by what it did since.
 func (m *monitor) wantsHold() bool {
-	return m.hold != nil && m.active.Load() == 0 && m.execs.none() && (!m.isHeld || privateMemory() > maxPrivate)
+	if m.hold == nil || m.active.Load() > 0 || !m.execs.none() {
+		return false
+	}
+	return !m.isHeld || m.worked.Load() && privateMemory() > maxPrivate
 }
 
 // privateMemory is this process's private memory in KiB (smaps_rollup, proc_pid_smaps(5)); 0 if unknown.
+// Clean pages are the program's file, which all monitors share.
 func privateMemory() (kib int) {
 	f, err := os.Open("/proc/self/smaps_rollup")
 	if err != nil {
@@ -64,9 +69,8 @@ func privateMemory() (kib int) {
 	var b [2048]byte
 	n, _ := f.Read(b[:])
 	for line := range strings.Lines(string(b[:n])) {
-		if f := strings.Fields(line); len(f) > 1 && (f[0] == "Private_Clean:" || f[0] == "Private_Dirty:") {
-			value, _ := strconv.Atoi(f[1])
-			kib += value
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "Private_Dirty:" {
+			kib, _ = strconv.Atoi(f[1])
 		}
 	}
 	return kib

@@ -34,8 +34,9 @@ type monitor struct {
 	active    atomic.Int32            // connections
 	hold      func(*held, []*os.File) // executes the monitor anew; nil: never
 	foreign   Foreign
-	isHeld    bool    // it was executed anew
-	pending   pending // clients that wait for an answer
+	worked    atomic.Bool // something was asked of it since it was executed
+	isHeld    bool        // it was executed anew
+	pending   pending     // clients that wait for an answer
 	settle    *settler
 }
 
@@ -239,10 +240,11 @@ func (m *monitor) serveFirst(c *client, r *control.Request) {
 
 // watch looks after the container until its end.
 func (m *monitor) watch() error {
+	defer m.onTerm()()
 	for !m.init.await(func() { m.backend.killRest() }) {
 		m.handOver()
 	}
-	return m.end()
+	return m.finish()
 }
 
 // writeSteps keeps how the container was made, for `gourd explain`.
