@@ -54,7 +54,7 @@ func Create(o Options) (*Group, error) {
 		return nil, err
 	}
 	if g.unit != nil {
-		return g, g.unit.prepare(g, o)
+		return g, g.unit.prepare(o)
 	}
 	made, err := g.make()
 	if err == nil {
@@ -195,8 +195,11 @@ func (g *Group) fill(o Options) error {
 
 // JoinFiles opens what a new process writes "0" to, itself, to enter the v1 hierarchies: `tasks` of
 // each, cpu last, since from then on it runs under the container's own share. None on v2: there, and
-// for the v2 part of hybrid, it is born in Dir. The caller closes them.
+// for the v2 part of hybrid, it is born in Dir; and none before Attach. The caller closes them.
 func (g *Group) JoinFiles() ([]*os.File, error) {
+	if g.NeedsAttach() {
+		return nil, nil
+	}
 	var files []*os.File
 	for _, last := range []bool{false, true} {
 		for _, d := range g.dirs {
@@ -215,10 +218,10 @@ func (g *Group) JoinFiles() ([]*os.File, error) {
 }
 
 // Dir is the directory in the v2 hierarchy (v2 and hybrid) for CLONE_INTO_CGROUP (clone3, Linux 5.7),
-// nil on v1. The group keeps it open until Close.
+// nil on v1 and before Attach. The group keeps it open until Close.
 func (g *Group) Dir() *os.File {
 	d := g.unifiedDir()
-	if d == nil {
+	if d == nil || g.NeedsAttach() {
 		return nil
 	}
 	if g.fd == nil {

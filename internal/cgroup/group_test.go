@@ -369,3 +369,10 @@ func TestListNamesOrphans(t *testing.T) {
 		t.Errorf("no such parent: %v, %v", names, err)
 	}
 }
+
+func owner(st os.FileInfo) uint32 {
+	if st == nil {
+		return 0
+	}
+	return st.Sys().(*syscall.Stat_t).Uid
+}

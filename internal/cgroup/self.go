@@ -2,7 +2,6 @@ package cgroup
 
 import (
 	"errors"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,21 +71,12 @@ func StartIn(path string, cmd *exec.Cmd) error {
 		return err
 	}
 	defer g.Close()
-	for range 3 {
-		if err = g.startIn(cmd); !gone(err) || errors.Is(err, fs.ErrNotExist) && cmd.Process != nil {
+	var files []*os.File
+	for range 3 { // an empty group may be taken away at any moment
+		if files, err = g.door(); !gone(err) {
 			break
 		}
 	}
-	return err
-}
-
-func (g *Group) startIn(cmd *exec.Cmd) error {
-	for _, d := range g.dirs {
-		if _, err := d.make(g.path); err != nil {
-			return &container.Error{Verb: "make cgroup", Object: d.path, Cause: err}
-		}
-	}
-	files, err := g.JoinFiles()
 	if err != nil {
 		return err
 	}
@@ -101,6 +91,16 @@ func (g *Group) startIn(cmd *exec.Cmd) error {
 		return cmd.Start()
 	}
 	return g.startOnThread(cmd, files)
+}
+
+// door makes the directories and opens what there is to join.
+func (g *Group) door() ([]*os.File, error) {
+	for _, d := range g.dirs {
+		if _, err := d.make(g.path); err != nil {
+			return nil, &container.Error{Verb: "make cgroup", Object: d.path, Cause: err}
+		}
+	}
+	return g.JoinFiles()
 }
 
 // startOnThread enters the v1 groups with one thread, starts the command on it, and brings the thread

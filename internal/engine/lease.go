@@ -30,26 +30,28 @@ func (e *Engine) lease(d *draft) (*container.IDRange, error) {
 	return ids, nil
 }
 
-// keepID is the usual mapping but for one id, which is the same inside and outside.
+// keepID is the usual mapping but for one id, which is the same inside and outside. In the order of the
+// container's ids, so that root's comes first.
 func keepID(base, id uint32) []specs.LinuxIDMapping {
-	if id >= container.OwnIDs {
-		high := []specs.LinuxIDMapping{{ContainerID: 0, HostID: base, Size: container.OwnIDs}, {ContainerID: id, HostID: id, Size: 1}}
-		if id > container.OwnIDs {
-			high = append(high, specs.LinuxIDMapping{ContainerID: container.OwnIDs, HostID: container.HighBase, Size: id - container.OwnIDs})
+	var list []specs.LinuxIDMapping
+	add := func(first, host, size uint32) {
+		if size > 0 {
+			list = append(list, specs.LinuxIDMapping{ContainerID: first, HostID: host, Size: size})
 		}
-		if rest := uint32(container.OwnIDs + container.HighIDs - 1 - int64(id)); rest > 0 {
-			high = append(high, specs.LinuxIDMapping{ContainerID: id + 1, HostID: container.HighBase + id + 1 - container.OwnIDs, Size: rest})
+	}
+	for _, block := range []specs.LinuxIDMapping{
+		{ContainerID: 0, HostID: base, Size: container.OwnIDs}, {ContainerID: container.OwnIDs, HostID: container.HighBase, Size: container.HighIDs},
+	} {
+		before := id - block.ContainerID
+		if id < block.ContainerID || before >= block.Size {
+			add(block.ContainerID, block.HostID, block.Size)
+			continue
 		}
-		return high
+		add(block.ContainerID, block.HostID, before)
+		add(id, id, 1)
+		add(id+1, block.HostID+before+1, block.Size-before-1)
 	}
-	list := []specs.LinuxIDMapping{{ContainerID: id, HostID: id, Size: 1}}
-	if id > 0 {
-		list = append(list, specs.LinuxIDMapping{ContainerID: 0, HostID: base, Size: id})
-	}
-	if rest := container.OwnIDs - 1 - id; rest > 0 {
-		list = append(list, specs.LinuxIDMapping{ContainerID: id + 1, HostID: base + id + 1, Size: rest})
-	}
-	return append(list, specs.LinuxIDMapping{ContainerID: container.OwnIDs, HostID: container.HighBase, Size: container.HighIDs})
+	return list
 }
 
 // ranges are host ids that belong to somebody.

@@ -33,6 +33,10 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 	if err := e.startable(r); err != nil {
 		return nil, err
 	}
+	monitor := e.monitorPath()
+	if monitor == "" {
+		return nil, errNoMonitor("start container " + r.Name)
+	}
 	var notices []string
 	if r.Network.Mode == modeBridge {
 		// Here and not in the monitor, so that what it has to say reaches the user even if the start fails.
@@ -40,7 +44,7 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 			return nil, err
 		}
 	}
-	conn, err := e.launch(r)
+	conn, err := e.launch(monitor, r)
 	if err != nil {
 		return nil, err
 	}
@@ -81,16 +85,17 @@ func (e *Engine) startable(r *container.Record) error {
 
 // launch starts the container's monitor and returns the first connection to it. The monitor is a process
 // of its own in every respect: nothing that ends gourd, its terminal or its session reaches it.
-func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
+func (e *Engine) launch(monitor string, r *container.Record) (*control.Conn, error) {
 	fail := func(err error) error {
 		return &container.Error{Verb: "start monitor of container", Object: r.Name, Cause: err}
 	}
-	monitor := e.monitorPath()
-	if monitor == "" {
-		return nil, errNoMonitor("start container " + r.Name)
-	}
+	args := []string{"gourd-monitor", "--root", e.cfg.Root, "--state", e.cfg.State}
 	attr := &syscall.SysProcAttr{Setsid: true}
 	if r.Runtime != "" {
+		args = append(args, "--runtime", r.Runtime)
+		for _, a := range r.RuntimeArgs {
+			args = append(args, "--runtime-arg", a)
+		}
 		attr.Unshareflags = syscall.CLONE_NEWNS // it mounts the root where that runtime looks for it
 	}
 	conn, theirs, err := control.Pair()
@@ -104,7 +109,7 @@ func (e *Engine) launch(r *container.Record) (*control.Conn, error) {
 		return nil, fail(err)
 	}
 	defer null.Close()
-	p, err := os.StartProcess(monitor, []string{"gourd-monitor", "--root", e.cfg.Root, "--state", e.cfg.State, r.ID}, &os.ProcAttr{
+	p, err := os.StartProcess(monitor, append(args, r.ID), &os.ProcAttr{
 		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")}, Files: []*os.File{null, null, null, theirs}, Sys: attr,
 	})
 	if err != nil {
@@ -143,6 +148,9 @@ func converse(conn *control.Conn, r *control.Request) (*Session, error) {
 
 // dropFailed removes a container that was to be removed after its end and never began.
 func (e *Engine) dropFailed(id string) {
+	if !exists(e.store.Dir(id)) {
+		return // its monitor did it
+	}
 	if live, err := e.store.SetLive(id); err == nil {
 		defer live.Close()
 		os.RemoveAll(e.store.RunDir(id))

@@ -117,11 +117,14 @@ func link(t testing.TB, near, far *box, name, a, b string) {
 	if near == nil {
 		run(t, "ip", "addr", "add", a, "dev", name)
 		run(t, "ip", "link", "set", name, "up")
-		return
+		run(t, "ip", "link", "show", name)
+	} else {
+		run(t, "ip", "link", "set", name, "netns", itoa(near.pid))
+		near.run("ip", "addr", "add", a, "dev", name)
+		near.run("ip", "link", "set", name, "up")
+		near.run("ip", "link", "show", name)
 	}
-	run(t, "ip", "link", "set", name, "netns", itoa(near.pid))
-	near.run("ip", "addr", "add", a, "dev", name)
-	near.run("ip", "link", "set", name, "up")
+	far.run("ip", "link", "show", name) // asking makes the kernel act on the carrier at once, see settle
 }
 
 // internet makes a router next to the host and a server behind it, neither of which knows a way to the
@@ -177,6 +180,27 @@ func TestAttachConfiguresTheContainersEnd(t *testing.T) {
 	}
 	if gw, err := n.Gateway(); err != nil || gw.String() != "172.30.0.1" {
 		t.Errorf("Gateway() = %v, %v", gw, err)
+	}
+}
+
+// The kernel gives an interface that got its carrier late its queue a little later. A container that
+// connects at once must not lose its first packet to that: TCP tries again only after a second.
+func TestFirstPacketIsNotLost(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	n, _ := open(t, Options{})
+	if err := n.Prepare(); err != nil {
+		t.Fatal(err)
+	}
+	if err := serve(t, "172.30.0.1:80"); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 40 {
+		a, _ := attach(t, n, "c"+itoa(i))
+		if _, err := a.seenAs("172.30.0.1:80"); err != nil {
+			t.Errorf("container %d: %v", i, err)
+		}
 	}
 }
 

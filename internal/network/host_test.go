@@ -21,6 +21,12 @@ func isolated(t *testing.T) bool {
 	if os.Getenv("GOURD_TEST_ISOLATED") == t.Name() {
 		quietRun(t, "mount", "-t", "sysfs", "sysfs", "/sys")
 		quietRun(t, "ip", "link", "set", "lo", "up")
+		// A new namespace takes these from the first one (net.core.devconf_inherit_init_net).
+		for name, value := range map[string]string{ipForward: "0", "net/ipv4/conf/all/route_localnet": "0", "net/ipv4/conf/default/route_localnet": "0", "net/ipv4/conf/all/rp_filter": "0"} {
+			if err := setSysctl(name, value); err != nil {
+				t.Fatal(err)
+			}
+		}
 		return true
 	}
 	cmd := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.bench=^"+t.Name()+"$")

@@ -197,15 +197,7 @@ func removeRules(r *record) error {
 		return err
 	}
 	t := ownTable()
-	tables, err := c.ListTablesOfFamily(t.Family)
-	if err != nil {
-		return noFilter(err)
-	}
-	found := false
-	for _, other := range tables {
-		found = found || other.Name == t.Name
-	}
-	if !found {
+	if !tableStands(c) {
 		return nil
 	}
 	if lastNetwork(c, t, r) {
@@ -217,6 +209,25 @@ func removeRules(r *record) error {
 		return &container.Error{Verb: "remove rules of bridge", Object: r.Bridge, Cause: err}
 	}
 	return nil
+}
+
+// anyNetwork says whether a network of any installation has rules here.
+func anyNetwork() bool {
+	c, err := nftables.New()
+	return err == nil && tableStands(c)
+}
+
+func tableStands(c *nftables.Conn) bool {
+	tables, err := c.ListTablesOfFamily(ownTable().Family)
+	if err != nil {
+		return false
+	}
+	for _, t := range tables {
+		if t.Name == ownTable().Name {
+			return true
+		}
+	}
+	return false
 }
 
 // lastNetwork says that the table's maps lead to no other bridge.

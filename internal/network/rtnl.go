@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -16,7 +17,7 @@ type linkInfo struct {
 	alias string
 	up    bool
 	mtu   uint32
-	ports uint32 // index of its master
+	state byte // operational, operUp when packets pass
 }
 
 // addBridge makes a bridge that is up and has a fixed hardware address: one left to the kernel changes
@@ -94,14 +95,26 @@ func (s *socket) configure(name string, index uint32, address netip.Prefix, gate
 
 // settle makes the kernel act on the carrier that the interfaces have just got: until its link watch has
 // run, an end that came up without a carrier drops what it should send, and a lost SYN costs a second.
-// Asking for a link runs it for that link (Linux 6.8; before, a queue of work does within a moment).
+// Asking for a link runs it for that link (Linux 6.8); before, its work queue does within moments, which
+// the operational state tells.
 func (s *socket) settle(names ...string) error {
 	var d datagram
 	for _, name := range names {
 		d.message("look up "+name, unix.RTM_GETLINK, 0).link(0, 0).text(unix.IFLA_IFNAME, name)
 	}
-	return s.do(&d, nil)
+	for range 50 {
+		waiting := false
+		err := s.do(&d, func(_ uint16, b []byte) { waiting = waiting || parseLink(b).state != operUp })
+		if err != nil || !waiting {
+			return err
+		}
+		time.Sleep(200 * time.Microsecond)
+	}
+	return nil // it works a moment later
 }
+
+// operUp is IF_OPER_UP (linux/if.h, RFC 2863).
+const operUp = 6
 
 // address appends a message about an IPv4 address of an interface (struct ifaddrmsg).
 func (d *datagram) address(name string, kind, flags uint16, index uint32, p netip.Prefix) {
@@ -149,8 +162,8 @@ func parseLink(b []byte) linkInfo {
 			l.alias = cstring(data)
 		case kind == unix.IFLA_MTU && len(data) >= 4:
 			l.mtu = native.Uint32(data)
-		case kind == unix.IFLA_MASTER && len(data) >= 4:
-			l.ports = native.Uint32(data)
+		case kind == unix.IFLA_OPERSTATE && len(data) == 1:
+			l.state = data[0]
 		case kind == unix.IFLA_LINKINFO:
 			attrs(data, func(kind uint16, data []byte) {
 				if kind == unix.IFLA_INFO_KIND {

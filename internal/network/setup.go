@@ -408,7 +408,8 @@ func bridgeMAC() net.HardwareAddr {
 	return b
 }
 
-// Remove takes the network away: its rules, its bridge, its record, and what it changed on the host.
+// Remove takes the network away: its rules, its bridge, its record, and what it changed on the host, as
+// long as no other installation has a network here that may need it too.
 // Errors: ErrInUse while a container holds an address. A network that isn't there is no error.
 func (n *Networks) Remove() error {
 	r, err := n.load()
@@ -431,10 +432,11 @@ func (n *Networks) Remove() error {
 	if err := n.retire(s, r); err != nil {
 		return err
 	}
-	if old, ok := r.Changed["net.ipv4.ip_forward"]; ok {
+	if old, ok := r.Changed["net.ipv4.ip_forward"]; ok && !anyNetwork() {
 		if err := setSysctl(ipForward, old); err != nil {
 			return err
 		}
+		n.o.Notice("turned net.ipv4.ip_forward off again, as it was before " + r.Bridge + " was made")
 	}
 	os.Remove(n.leaseDir())
 	return os.Remove(n.recordPath())

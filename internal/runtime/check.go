@@ -77,8 +77,6 @@ func (b *build) checkUnsupported() error {
 		"linux.intelRdt":        s.Linux.IntelRdt != nil,
 		"linux.memoryPolicy":    s.Linux.MemoryPolicy != nil,
 		"linux.mountLabel":      s.Linux.MountLabel != "",
-		"hooks.prestart":        s.Hooks != nil && len(s.Hooks.Prestart) > 0 && b.c.OnNamespaces == nil,
-		"hooks.createRuntime":   s.Hooks != nil && len(s.Hooks.CreateRuntime) > 0 && b.c.OnNamespaces == nil,
 		"hooks.createContainer": s.Hooks != nil && len(s.Hooks.CreateContainer) > 0,
 		"hooks.startContainer":  s.Hooks != nil && len(s.Hooks.StartContainer) > 0,
 	} {

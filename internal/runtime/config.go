@@ -41,6 +41,9 @@ type Config struct {
 	// ConsoleSocket is a connected unix socket that gets the terminal's master (OCI --console-socket).
 	// Without it, Container.Console has the master.
 	ConsoleSocket *os.File
+	// PlainLines leaves line ends on the terminal as the process writes them (ONLCR off): runc does it where it
+	// serves the terminal itself.
+	PlainLines bool
 	// OnRoot is called when the root tree is mounted (detached, nothing on it yet), with a descriptor of it that
 	// is valid during the call. It may still change Spec.Process.
 	OnRoot func(root *os.File, spec *specs.Spec) error

@@ -81,6 +81,18 @@ func openConsole(dir int, size *specs.Box, uid int) (_ *console, err error) {
 	return c, nil
 }
 
+func (c *console) plainLines() error {
+	t, err := unix.IoctlGetTermios(c.slave, unix.TCGETS)
+	if err != nil {
+		return fmt.Errorf("read terminal settings: %w", err)
+	}
+	t.Oflag &^= unix.ONLCR
+	if err := unix.IoctlSetTermios(c.slave, unix.TCSETS, t); err != nil {
+		return fmt.Errorf("change terminal settings: %w", err)
+	}
+	return nil
+}
+
 // send passes the master through a unix socket, with the terminal's name, as runc does.
 func (c *console) send(socket *os.File) error {
 	raw, err := socket.SyscallConn()
@@ -164,6 +176,11 @@ func (b *build) takeConsole(pts int) error {
 		return err
 	}
 	b.console = c
+	if b.c.PlainLines {
+		if err := c.plainLines(); err != nil {
+			return err
+		}
+	}
 	if b.c.ConsoleSocket == nil {
 		return nil
 	}

@@ -109,6 +109,7 @@ func (b *build) make() error {
 		b.writeMainTable, // and prepare the mounts and files that it uses
 		b.setFromOutside,
 		b.askOnNamespaces,
+		b.runHostHooks,
 		b.p.Release,
 	} {
 		if err := stage(); err != nil {

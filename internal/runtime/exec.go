@@ -30,6 +30,7 @@ type ExecOptions struct {
 	Stdio         [3]*os.File // see Config
 	PreserveFDs   int
 	ConsoleSocket *os.File
+	PlainLines    bool // see Config
 	ParentDeath   unix.Signal
 	Seccomp       json.RawMessage // the container's own filter
 	StateDir      string
@@ -54,7 +55,8 @@ func Exec(target Target, p *specs.Process, o ExecOptions) (_ *Process, err error
 	proc := *p // HOME may be added
 	e := &entry{target: target, proc: &proc, o: o}
 	e.pidfd, e.userNS, e.ptsMount, e.kitMount, e.rootMount = -1, -1, -1, -1, -1
-	e.c = &Config{Stdio: o.Stdio, ParentDeath: o.ParentDeath, Cgroup: target.Cgroup, PreserveFDs: o.PreserveFDs, ConsoleSocket: o.ConsoleSocket}
+	e.c = &Config{Stdio: o.Stdio, ParentDeath: o.ParentDeath, Cgroup: target.Cgroup, PreserveFDs: o.PreserveFDs, ConsoleSocket: o.ConsoleSocket,
+		PlainLines: o.PlainLines}
 	e.spec = &specs.Spec{Process: &proc, Linux: &specs.Linux{}}
 	defer e.closeAll()
 	if e.p, err = child.New(); err != nil {

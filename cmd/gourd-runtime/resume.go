@@ -1,0 +1,10 @@
+package main
+
+func resume(c *call) (int, error) {
+	c.set()
+	args, err := c.parse(1, 1)
+	if err != nil {
+		return 0, err
+	}
+	return 0, c.store().Resume(args[0])
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"os"
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+
+	"gourd/internal/runtime"
+)
+
+// relay hands the signals that this process gets on to the container's.
+type relay struct{ got chan os.Signal }
+
+func newRelay() *relay {
+	r := &relay{make(chan os.Signal, 128)}
+	signal.Notify(r.got)
+	return r
+}
+
+func (r *relay) stop() { signal.Stop(r.got) }
+
+// to begins the delivery. A change of our window's size goes to the terminal instead.
+func (r *relay) to(p *runtime.Process, t *terminal) {
+	if t != nil {
+		t.resize()
+	}
+	go func() {
+		for s := range r.got {
+			switch sig := s.(unix.Signal); sig {
+			case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE: // our own: children, Go's preemption, our output
+			case unix.SIGWINCH:
+				if t != nil {
+					t.resize()
+				}
+			default:
+				p.Kill(sig) // it fails only if the process has just ended
+			}
+		}
+	}()
+}

@@ -1,0 +1,272 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/dbus"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"gourd/internal/container"
+)
+
+func TestUnitNames(t *testing.T) {
+	for _, c := range []struct{ path, want string }{
+		{"gourd.slice:gourd:abc", "/gourd.slice/gourd-abc.scope"},
+		{":gourd:abc", "/system.slice/gourd-abc.scope"},
+		{"a-b-c.slice:x:y", "/a.slice/a-b.slice/a-b-c.slice/x-y.scope"},
+		{"-.slice::y", "/y.scope"},
+	} {
+		u, err := parseUnit(c.path)
+		if err != nil || u.path() != c.want {
+			t.Errorf("%s: %v, want %s (%v)", c.path, u, c.want, err)
+		}
+	}
+	for _, path := range []string{"", "/gourd/abc", "a:b", "a.slice:b:", "slice:b:c", "a--b.slice:c:d", ".slice:c:d", "a.slice:../b:c", "a.slice:b:c:d"} {
+		if _, err := parseUnit(path); !errors.Is(err, container.ErrInvalid) {
+			t.Errorf("%q: %v", path, err)
+		}
+	}
+}
+
+func TestAnnotationsBecomeProperties(t *testing.T) {
+	list, err := annotationProperties(map[string]string{
+		"org.systemd.property.TimeoutStopUSec": "uint64 123456789", "org.systemd.property.CollectMode": "'inactive-or-failed'",
+		"org.systemd.property.JobTimeoutSec": "2.5", "other": "x",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, p := range list {
+		got = append(got, fmt.Sprintf("%s=%v", p.Name, p.Value.Value()))
+	}
+	if want := "CollectMode=inactive-or-failed JobTimeoutUSec=2500000 TimeoutStopUSec=123456789"; strings.Join(got, " ") != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+	for key, value := range map[string]string{"org.systemd.property.X": "1", "org.systemd.property.A/b_c": "1", "org.systemd.property.Abc": "}", "org.systemd.property.AbcSec": "'x'"} {
+		if _, err := annotationProperties(map[string]string{key: value}); !errors.Is(err, container.ErrInvalid) {
+			t.Errorf("%s=%s: %v", key, value, err)
+		}
+	}
+}
+
+func TestQuotaIsRoundedUpForSystemd(t *testing.T) {
+	p := properties{v2: true, version: 252}
+	p.quota(ptr(int64(123456)), ptr(uint64(1000000)))
+	if fmt.Sprint(p.list) != fmt.Sprint([]any{"{CPUQuotaPeriodUSec @t 1000000}", "{CPUQuotaPerSecUSec @t 130000}"}) {
+		t.Error(p.list)
+	}
+}
+
+func TestDeviceNodesForSystemd(t *testing.T) {
+	devices := []byte("Character devices:\n  1 mem\n136 pts\n\nBlock devices:\n  8 sd\n")
+	for want, r := range map[string]rule{
+		"/dev/char/1:3": {true, 'c', 1, 3, anyAccess}, "char-pts": {true, 'c', 136, -1, anyAccess}, "block-sd": {true, 'b', 8, -1, read},
+		"char-*": {true, 'c', -1, -1, mknod}, "": {true, 'c', 200, -1, read},
+	} {
+		if got := r.node(devices); got != want {
+			t.Errorf("%v is %q, want %q", r, got, want)
+		}
+	}
+}
+
+func TestParseVersion(t *testing.T) {
+	for s, want := range map[string]int{`"252.39-1~deb12u1"`: 252, `"v245"`: 245, "257": 257, "": 0, "x": 0} {
+		if got := parseVersion(s); got != want {
+			t.Errorf("%q is %d", s, got)
+		}
+	}
+}
+
+// waitingShell starts a shell that does nothing before a line comes on its stdin.
+func waitingShell(t *testing.T, script string) (*exec.Cmd, func()) {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", "-c", "read line; "+script)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, func() { fmt.Fprintln(in); in.Close() }
+}
+
+func needSystemd(t *testing.T) {
+	t.Helper()
+	needRoot(t)
+	if _, err := os.Stat("/run/systemd/system"); err != nil {
+		t.Skip("systemd does not run this machine")
+	}
+}
+
+func property(t *testing.T, unit, kind, name string) string {
+	t.Helper()
+	var value string
+	err := withSystemd(func(ctx context.Context, c *systemd.Conn) error {
+		p, err := c.GetUnitTypePropertyContext(ctx, unit, kind, name)
+		if err == nil {
+			value = fmt.Sprint(p.Value.Value())
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return value
+}
+
+func TestSystemdScope(t *testing.T) {
+	needSystemd(t)
+	slice := fmt.Sprintf("gourdtest%d.slice", os.Getpid())
+	path := slice + ":gourd:scope"
+	r := &specs.LinuxResources{
+		CPU:    &specs.LinuxCPU{Quota: ptr(int64(20000)), Period: ptr(uint64(50000)), Shares: ptr(uint64(512))},
+		Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Reservation: ptr(int64(32 << 20))},
+		Pids:   &specs.LinuxPids{Limit: ptr(int64(42))},
+	}
+	g, err := Create(Options{Path: path, Systemd: true, Resources: r, OwnerUID: ptr(4321),
+		Annotations: map[string]string{"org.systemd.property.TimeoutStopUSec": "uint64 7000000"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, release := waitingShell(t, "exec sleep 1000")
+	begin := time.Now()
+	if !g.NeedsAttach() {
+		t.Error("a new scope needs no process")
+	}
+	if err := g.Attach(cmd.Process.Pid); err != nil {
+		t.Error(err)
+	}
+	t.Logf("attached in %v", time.Since(begin))
+	defer func() {
+		g.Kill(unix.SIGKILL)
+		cmd.Wait()
+		begin := time.Now()
+		if err := g.Delete(context.Background()); err != nil {
+			t.Error(err)
+		}
+		t.Logf("deleted in %v", time.Since(begin))
+		if g.Exists() {
+			t.Error("something is left")
+		}
+		(&unit{name: slice}).stop()
+	}()
+	if !g.Holds(cmd.Process.Pid) || g.Path() != "/"+slice+"/gourd-scope.scope" {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", cmd.Process.Pid))
+		t.Errorf("the process is in\n%s want %s", b, g.Path())
+	}
+	if pids, err := g.Pids(true); err != nil || len(pids) != 1 {
+		t.Errorf("processes %v, %v", pids, err)
+	}
+	v2 := g.layout.mode == V2
+	scope := "gourd-scope.scope"
+	for name, want := range map[string]string{
+		"TasksMax": "42", "CPUQuotaPerSecUSec": "400000", "TimeoutStopUSec": "7000000", "Slice": slice, "Delegate": "true",
+		pick(v2, "MemoryMax", "MemoryLimit"): "67108864", pick(v2, "CPUWeight", "CPUShares"): pick(v2, "59", "512"),
+	} {
+		if got := property(t, scope, "Scope", name); got != want {
+			t.Errorf("property %s is %s, want %s", name, got, want)
+		}
+	}
+	files := func() string {
+		if v2 {
+			return strings.Join([]string{readIn(t, g, "cpu", "cpu.max"), readIn(t, g, "cpu", "cpu.weight"), readIn(t, g, "memory", "memory.max"), readIn(t, g, "pids", "pids.max")}, " ")
+		}
+		return strings.Join([]string{readIn(t, g, "cpu", "cpu.cfs_quota_us"), readIn(t, g, "cpu", "cpu.shares"), readIn(t, g, "memory", "memory.limit_in_bytes"), readIn(t, g, "pids", "pids.max")}, " ")
+	}
+	want := pick(v2, "20000 50000 59 67108864 42", "20000 512 67108864 42")
+	if got := files(); got != want {
+		t.Errorf("files say %q, want %q", got, want)
+	}
+	if err := g.Set(&specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(128 << 20))}, Pids: &specs.LinuxPids{Limit: ptr(int64(50))}}); err != nil {
+		t.Fatal(err)
+	}
+	want = strings.NewReplacer("67108864", "134217728", " 42", " 50").Replace(want)
+	reload(t)
+	if got := files(); got != want {
+		t.Errorf("after an update and daemon-reload files say %q, want %q", got, want)
+	}
+	release()
+	testScopeDevices(t, g)
+	if v2 {
+		st, err := os.Stat(filepath.Join(g.unifiedDir().path, "cgroup.procs"))
+		if err != nil || owner(st) != 4321 {
+			t.Errorf("cgroup.procs belongs to %d, %v", owner(st), err)
+		}
+	}
+	if err := g.Freeze(); err != nil {
+		t.Error(err)
+	}
+	if err := g.Thaw(); err != nil {
+		t.Error(err)
+	}
+}
+
+// testScopeDevices: the device rules hold after a reload too.
+func testScopeDevices(t *testing.T, g *Group) {
+	t.Helper()
+	for command, want := range map[string]bool{": >/dev/null": true, ": </dev/kmsg": false} {
+		cmd := exec.Command("/bin/sh", "-c", command)
+		if err := StartIn(g.Path(), cmd); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); (err == nil) != want {
+			t.Errorf("%q: %v", command, err)
+		}
+	}
+}
+
+func reload(t *testing.T) {
+	t.Helper()
+	err := withSystemd(func(ctx context.Context, c *systemd.Conn) error { return c.ReloadContext(ctx) })
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSystemdScopeIsNotLeftWhenLimitsFail(t *testing.T) {
+	needSystemd(t)
+	slice := fmt.Sprintf("gourdtest%d.slice", os.Getpid())
+	defer func() { (&unit{name: slice}).stop() }()
+	r := &specs.LinuxResources{CPU: &specs.LinuxCPU{Mems: "60"}}
+	g, err := Create(Options{Path: slice + ":gourd:fails", Systemd: true, Resources: r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd, _ := waitingShell(t, "sleep 1000")
+	defer cmd.Wait()
+	defer cmd.Process.Kill()
+	err = g.Attach(cmd.Process.Pid)
+	if err == nil {
+		t.Error("a memory node that isn't there was taken")
+	}
+	t.Log(err)
+	cmd.Process.Kill()
+	cmd.Wait()
+	if err := g.Delete(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if g.Exists() {
+		t.Error("something is left")
+	}
+}
+
+func TestSystemdDriverIsRefusedWithoutSystemd(t *testing.T) {
+	needRoot(t)
+	if _, err := os.Stat("/run/systemd/system"); err == nil {
+		t.Skip("systemd runs this machine")
+	}
+	if _, err := Create(Options{Path: "gourd.slice:gourd:x", Systemd: true}); !errors.Is(err, container.ErrUnsupported) {
+		t.Error(err)
+	}
+}
