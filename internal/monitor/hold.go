@@ -137,10 +137,10 @@ func descriptor(f *os.File) (fd int) {
 	return fd
 }
 
-// ExecSelf returns what hands the monitor over: it executes this very program with "hold FD" as
+// execSelf returns what hands the monitor over: it executes this very program with "hold FD" as
 // arguments. onThread runs a function on the thread that made the container: the kernel ends all other
 // threads, and a child that has a parent-death signal gets it when its maker is among them.
-func ExecSelf(onThread func(func())) func(*held, []*os.File) {
+func execSelf(onThread func(func())) func(*held, []*os.File) {
 	return func(h *held, files []*os.File) {
 		b, err := json.Marshal(h)
 		if err != nil {
@@ -167,8 +167,9 @@ func ExecSelf(onThread func(func())) func(*held, []*os.File) {
 	}
 }
 
-// Hold goes on where an earlier image of the monitor stopped; fd is its state.
-func Hold(fd int, hand func(*held, []*os.File)) error {
+// Hold goes on where an earlier image of the monitor stopped; fd is its state. It must be called on the
+// main thread, which is the one that executed this image and is therefore the container's parent.
+func Hold(fd int) error {
 	f := os.NewFile(uintptr(fd), "state")
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
 	f.Close()
@@ -186,7 +187,8 @@ func Hold(fd int, hand func(*held, []*os.File)) error {
 	if err != nil {
 		return err
 	}
-	m.hold = hand
+	m.hold = execSelf(func(do func()) { do() }) // handOver runs on this goroutine
+	m.catchSignals()
 	m.init.streams.run()
 	m.settle.touch()
 	m.serve()
