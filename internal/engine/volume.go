@@ -13,7 +13,7 @@ import (
 // was made for, and, until the monitor has filled it from the image, a file "fresh".
 
 func (e *Engine) makeVolume(name, owner string, fill bool) error {
-	dir := filepath.Join(e.volumesDir(), name)
+	dir := filepath.Join(e.store.VolumesDir(), name)
 	err := os.MkdirAll(filepath.Join(dir, "_data"), 0o700)
 	if err == nil {
 		err = os.Chmod(filepath.Join(dir, "_data"), 0o755)
@@ -30,32 +30,17 @@ func (e *Engine) makeVolume(name, owner string, fill bool) error {
 	return nil
 }
 
-// removeVolume removes an anonymous volume if it is this container's.
-func (e *Engine) removeVolume(name, owner string) error {
-	dir := filepath.Join(e.volumesDir(), name)
-	if have, err := os.Readlink(filepath.Join(dir, "owner")); err != nil || have != owner {
-		return nil
-	}
-	// The data goes first: as long as the link is there the sweep finds what is left.
-	for _, p := range []string{filepath.Join(dir, "_data"), dir} {
-		if err := os.RemoveAll(p); err != nil {
-			return &container.Error{Verb: "remove volume", Object: name, Cause: err}
-		}
-	}
-	return nil
-}
-
 // removeVolumesOf removes the volumes of a container that was never finished.
 func (e *Engine) removeVolumesOf(owner string) error {
-	entries, err := os.ReadDir(e.volumesDir())
+	entries, err := os.ReadDir(e.store.VolumesDir())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
-		return &container.Error{Verb: "list volumes", Object: e.volumesDir(), Cause: err}
+		return &container.Error{Verb: "list volumes", Object: e.store.VolumesDir(), Cause: err}
 	}
 	for _, entry := range entries {
-		if err := e.removeVolume(entry.Name(), owner); err != nil {
+		if err := e.store.RemoveVolume(entry.Name(), owner); err != nil {
 			return err
 		}
 	}
