@@ -36,9 +36,11 @@ type held struct {
 	Stdout int `json:"stdout"`
 	Stderr int `json:"stderr"`
 
-	Foreign Foreign           `json:"foreign,omitzero"`
-	Once    bool              `json:"once,omitempty"`
-	Pending map[string][]byte `json:"pending,omitempty"` // the begin of each stream's last line
+	Foreign Foreign `json:"foreign,omitzero"`
+	// Unprivileged: the container has a user namespace, so some capabilities are not needed any more.
+	Unprivileged bool              `json:"unprivileged,omitempty"`
+	Once         bool              `json:"once,omitempty"`
+	Pending      map[string][]byte `json:"pending,omitempty"` // the begin of each stream's last line
 }
 
 const heldVersion = 1
@@ -95,7 +97,7 @@ func (m *monitor) handOver() {
 // state collects what is to be handed on, and the files whose descriptors are.
 func (m *monitor) state() (*held, []*os.File) {
 	t := m.init.streams
-	h := &held{Version: heldVersion, Foreign: m.foreign, Root: m.store.Root, State: m.store.State, ID: m.record.ID, Pid: m.init.pid(),
+	h := &held{Version: heldVersion, Foreign: m.foreign, Root: m.store.Root, State: m.store.State, ID: m.record.ID, Pid: m.init.pid(), Unprivileged: m.record.IDs != nil,
 		Master: -1, Stdin: -1, Stdout: -1, Stderr: -1, Pending: map[string][]byte{}}
 	var files []*os.File
 	keep := func(fd *int, f *os.File) {
@@ -159,6 +161,9 @@ func execSelf(onThread func(func())) func(*held, []*os.File) {
 		}
 		os.Setenv("GOMAXPROCS", "1") // each further one costs memory
 		onThread(func() {
+			if h.Unprivileged {
+				dropUnneeded()
+			}
 			unix.Exec("/proc/self/exe", []string{"gourd-monitor", "hold", strconv.Itoa(memory)}, os.Environ())
 		})
 		for _, f := range files {
@@ -189,6 +194,7 @@ func Hold(fd int) error {
 	}
 	m.hold = execSelf(func(do func()) { do() }) // handOver runs on this goroutine
 	m.catchSignals()
+	go leaveStarter()
 	m.init.streams.run()
 	m.settle.touch()
 	m.serve()

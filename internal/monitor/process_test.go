@@ -177,6 +177,34 @@ func TestUserNamespaceAndUser(t *testing.T) {
 	b.waitEnd()
 }
 
+// What the monitor of a container with a user namespace doesn't need it no longer has; exec --privileged
+// still gets every right that counts in the namespace.
+func TestHeldMonitorHasFewerCapabilities(t *testing.T) {
+	asProcess(t)
+	b := newBox(t, sh("sleep 100"), withUserNamespace)
+	b.mustStart(control.Request{})
+	b.held()
+	status, err := os.ReadFile("/proc/" + strconv.Itoa(b.pid) + "/status")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var effective uint64
+	for line := range strings.Lines(string(status)) {
+		if v, ok := strings.CutPrefix(line, "CapEff:"); ok {
+			effective, _ = strconv.ParseUint(strings.TrimSpace(v), 16, 64)
+		}
+	}
+	if effective&(1<<unix.CAP_SYS_MODULE|1<<unix.CAP_SYS_TIME) != 0 || effective&(1<<unix.CAP_SYS_ADMIN) == 0 {
+		t.Errorf("effective capabilities are %#x", effective)
+	}
+	r := execRequest(sh("grep CapEff /proc/self/status")...)
+	all := []string{"CAP_SYS_MODULE", "CAP_SYS_TIME", "CAP_CHOWN"}
+	r.Exec.Process.Capabilities = &specs.LinuxCapabilities{Bounding: all, Effective: all, Permitted: all}
+	if out, errs, exit := b.dial(r).end(); !strings.Contains(out, "0000000002010001") {
+		t.Errorf("%q %q, %+v", out, errs, exit)
+	}
+}
+
 func TestUnknownUserLeavesNothing(t *testing.T) {
 	asProcess(t)
 	b := newBox(t, sh("true"), func(r *container.Record, _ *specs.Spec) { r.User = "nobodyhere" })
