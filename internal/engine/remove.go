@@ -88,11 +88,11 @@ func (e *Engine) forget(volumes bool) func(dir string, r *container.Record) erro
 			}
 		}
 		if r == nil {
-			return e.removeVolumesOf(id)
+			return e.store.RemoveVolumesOf(id)
 		}
 		if !volumes {
 			return nil
 		}
-		return e.store.RemoveVolumes(r)
+		return e.store.RemoveVolumesIn(r)
 	}
 }
