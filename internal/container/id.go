@@ -23,13 +23,14 @@ func NewID() string {
 	}
 }
 
-// namePattern is docker's rule for container names. Compiled on first use: package init is paid at every start.
-var namePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`) })
+// namePattern is docker's rule for container names, except that one character will do: docker wants two,
+// podman does not, and nothing is gained by refusing it. Compiled on first use: package init is paid at every start.
+var namePattern = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`) })
 
 // CheckName refuses what can't be a container's name.
 func CheckName(name string) error {
 	if !namePattern().MatchString(name) {
-		return Invalid("use name", fmt.Sprintf("%q", name), fmt.Errorf("a name has two or more of the characters [a-zA-Z0-9_.-] and begins with a letter or digit"), "")
+		return Invalid("use name", fmt.Sprintf("%q", name), fmt.Errorf("a name has the characters [a-zA-Z0-9_.-] and begins with a letter or digit"), "")
 	}
 	return nil
 }

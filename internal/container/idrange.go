@@ -98,6 +98,7 @@ func (s *Store) ShareIDs(id, owner string) (*IDRange, error) {
 	defer unlock()
 	r, err := s.Load(owner)
 	if err != nil {
+		s.dropLock(owner, err)
 		return nil, err
 	}
 	if r.IDs == nil || r.IDs.Slot < 0 {

@@ -205,6 +205,7 @@ func (s *Store) Update(id string, change func(*Record) error) (*Record, error) {
 	defer unlock()
 	r, err := s.Load(id)
 	if err != nil {
+		s.dropLock(id, err)
 		return nil, err
 	}
 	if err := change(r); err != nil {
@@ -250,6 +251,7 @@ func (s *Store) Hide(id string) (trash string, err error) {
 	defer unlock()
 	r, err := s.Load(id)
 	if err != nil {
+		s.dropLock(id, err)
 		return "", err
 	}
 	trash = s.Dir("." + id)
@@ -401,6 +403,13 @@ func (s *Store) lockPath(id string) string { return filepath.Join(s.State, "lock
 // change of the record), and returns what releases it.
 func (s *Store) Lock(id string) (unlock func(), err error) {
 	return LockFile(s.lockPath(id))
+}
+
+// dropLock deletes the file of a lock that is held for a container that isn't there.
+func (s *Store) dropLock(id string, err error) {
+	if errors.Is(err, ErrNotFound) {
+		os.Remove(s.lockPath(id))
+	}
 }
 
 func (s *Store) tryLock(id string) (unlock func(), ok bool) {

@@ -95,7 +95,7 @@ func TestCreateIsAllOrNothing(t *testing.T) {
 	}); !errors.Is(err, boom) {
 		t.Errorf("prepare's error: %v", err)
 	}
-	for _, name := range []string{"", "a", "-x", "a/b", "a b", "..", "é1"} {
+	for _, name := range []string{"", "-x", "a/b", "a b", "..", "é1"} {
 		if err := s.Create(&Record{ID: NewID(), Name: name}, nil, nil); !errors.Is(err, ErrInvalid) {
 			t.Errorf("name %q: %v; want invalid", name, err)
 		}

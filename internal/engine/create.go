@@ -124,7 +124,7 @@ func (e *Engine) undo(d *draft) error {
 	for _, dir := range d.made {
 		os.Remove(dir)
 	}
-	return errors.Join(e.removeSnapshot(e.cfg.StorageDriver, d.id), e.removeVolumesOf(d.id), e.store.ReleaseIDs(d.id, -1))
+	return errors.Join(e.removeSnapshot(e.cfg.StorageDriver, d.id), e.store.RemoveVolumesOf(d.id), e.store.ReleaseIDs(d.id, -1))
 }
 
 // fill makes everything that a container has on disk, and completes its record. dir is invisible yet.
@@ -145,7 +145,7 @@ func (e *Engine) fill(ctx context.Context, d *draft, rec *container.Record, dir 
 		rec.Platform = image.Platform{OS: d.image.Config.OS, Architecture: d.image.Config.Architecture, Variant: d.image.Config.Variant}.String()
 	}
 	for _, name := range d.storage.Volumes {
-		if err := e.makeVolume(name, d.id, d.image != nil); err != nil {
+		if err := e.store.MakeVolume(name, d.id, d.image != nil); err != nil {
 			return err
 		}
 	}

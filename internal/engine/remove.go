@@ -88,18 +88,11 @@ func (e *Engine) forget(volumes bool) func(dir string, r *container.Record) erro
 			}
 		}
 		if r == nil {
-			return e.removeVolumesOf(id)
+			return e.store.RemoveVolumesOf(id)
 		}
 		if !volumes {
 			return nil
 		}
-		for _, m := range r.Mounts {
-			if m.Type == "volume" {
-				if err := e.removeVolume(m.Name, id); err != nil {
-					return err
-				}
-			}
-		}
-		return nil
+		return e.store.RemoveVolumesIn(r)
 	}
 }

@@ -148,6 +148,9 @@ func converse(conn *control.Conn, r *control.Request) (*Session, error) {
 
 // dropFailed removes a container that was to be removed after its end and never began.
 func (e *Engine) dropFailed(id string) {
+	if !exists(e.store.Dir(id)) {
+		return // its monitor did it
+	}
 	if live, err := e.store.SetLive(id); err == nil {
 		defer live.Close()
 		os.RemoveAll(e.store.RunDir(id))

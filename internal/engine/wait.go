@@ -115,12 +115,12 @@ func (e *Engine) waitLive(ctx context.Context, r *container.Record) error {
 func (e *Engine) waitRemoved(ctx context.Context, id string) error {
 	for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
 		if _, err := os.Lstat(e.store.Dir(id)); errors.Is(err, os.ErrNotExist) {
-			// Store.Hide frees the name right after, under the container's lock.
-			unlock, err := e.store.Lock(id)
-			if err == nil {
-				unlock()
+			// Store.Hide frees the name right after, under the container's lock: a change that finds
+			// no container has waited for that.
+			if _, err := e.store.Update(id, func(*container.Record) error { return nil }); !errors.Is(err, container.ErrNotFound) {
+				return err
 			}
-			return err
+			return nil
 		}
 		if err := pause(ctx, wait); err != nil {
 			return err

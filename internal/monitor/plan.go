@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
+	"gourd/internal/cgroup"
 	"gourd/internal/container"
 	"gourd/internal/runtime"
 
@@ -37,9 +40,33 @@ func Plan(r io.Reader, w io.Writer) error {
 	if err := json.Unmarshal(p.Spec, &raw); err != nil {
 		return err
 	}
-	steps, err := runtime.Plan(&runtime.Config{ID: p.ID, Spec: &spec, Seccomp: raw.Linux.Seccomp, RootFS: p.RootFS, LenientIdmap: true})
+	// Load only says where the group would be.
+	path := spec.Linux.CgroupsPath
+	group, err := cgroup.Load(path, strings.Contains(path, ":"))
+	if err != nil {
+		return err
+	}
+	steps, err := runtime.Plan(&runtime.Config{ID: p.ID, Spec: &spec, Seccomp: raw.Linux.Seccomp, RootFS: p.RootFS, Cgroup: plannedGroup{group}, LenientIdmap: true})
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(w).Encode(steps)
+}
+
+// plannedGroup is a cgroup that isn't made: for each file that a process would join by there is one to
+// be counted.
+type plannedGroup struct{ *cgroup.Group }
+
+func (g plannedGroup) Dir() *os.File { return nil }
+
+func (g plannedGroup) JoinFiles() ([]*os.File, error) {
+	var files []*os.File
+	for range g.Paths() {
+		f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
 }

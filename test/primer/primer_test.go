@@ -146,13 +146,26 @@ func TestOneKernelOneWallClock(t *testing.T) {
 	if inner := g.Must("exec", name, "uname", "-r"); inner != strings.TrimSpace(string(host)) {
 		t.Errorf("inside the kernel is %s, on the host %s", inner, host)
 	}
-	// Setting the clock to what it is already: refused all the same, and harmless if it weren't.
-	r := g.Run("exec", name, "sh", "-c", `date -s "@$(date +%s)"`)
-	if r.Code == 0 {
-		t.Error("the container may set the machine's clock")
+	// Trying to set it belongs in the virtual machine (test/vm). Here it is enough that the right is missing
+	// in every set: settimeofday(2) needs CAP_SYS_TIME in the first user namespace.
+	const sysTime = 25
+	for _, set := range []string{"CapEff", "CapPrm", "CapBnd", "CapAmb", "CapInh"} {
+		hex := g.Must("exec", name, "awk", "/^"+set+":/ { print $2 }", "/proc/self/status")
+		mask, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if mask>>sysTime&1 != 0 {
+			t.Errorf("%s has CAP_SYS_TIME: %s", set, hex)
+		}
 	}
-	if !strings.Contains(strings.ToLower(r.Stderr), "not permitted") {
-		t.Errorf("the refusal is not EPERM: %s", r.Stderr)
+	if os.Getenv("GOURD_TEST_VM") != "" {
+		if r := g.Run("exec", name, "date", "-s", "2030-01-01 00:00:00"); !strings.Contains(r.Stderr, "not permitted") {
+			t.Errorf("date -s inside: exit code %d, %s", r.Code, r.Stderr)
+		}
+		if time.Now().Year() >= 2030 {
+			t.Error("the container moved the machine's clock")
+		}
 	}
 }
 
@@ -220,12 +233,15 @@ func TestPidsLimitStopsAForkBomb(t *testing.T) {
 	g.Must("run", "-d", "--name", "bomb", "--pids-limit", "30", g.Busybox(), "sh", "-c", "f() { f | f & }; while :; do f; sleep 1; done")
 	pid := g.Pid("bomb")
 	most := 0
-	for range 20 {
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		n, _ := strconv.Atoi(strings.TrimSpace(cgroupFile(t, pid, "pids", "pids.current")))
 		most = max(most, n)
-		time.Sleep(50 * time.Millisecond)
+		failed, _ := strconv.Atoi(strings.TrimPrefix(cgroupFile(t, pid, "pids", "pids.events"), "max "))
+		if failed > 50 {
+			break
+		}
 	}
-	if most > 30 || most < 10 {
+	if most > 30 || most < 20 {
 		t.Errorf("%d processes under a limit of 30", most)
 	}
 	g.Must("rm", "-f", "bomb")

@@ -177,14 +177,24 @@ func (p *explainPrinter) limits(files []engine.CgroupFile) {
 				p.line(p.faint(part))
 			}
 		}
-		for i, v := range strings.Split(strings.TrimRight(f.Value, "\n"), "\n") {
-			name := path.Base(f.Path)
-			if i > 0 {
-				name = ""
-			}
+		name := path.Base(f.Path)
+		for _, v := range p.valueLines(f.Value, p.width-column-5) {
 			p.line("  " + fit(name, column) + " │ " + v)
+			name = ""
 		}
 	}
+}
+
+// valueLines breaks a file's content into lines of at most n columns; an empty file is one empty line.
+func (p *explainPrinter) valueLines(value string, n int) []string {
+	var lines []string
+	for _, v := range strings.Split(strings.TrimRight(value, "\n"), "\n") {
+		lines = append(lines, wrap(v, n)...)
+	}
+	if len(lines) == 0 {
+		return []string{""}
+	}
+	return lines
 }
 
 func at(list []string, i int) string {

@@ -2,9 +2,11 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"gourd/cmd/gourd/internal/terminal"
+	"gourd/internal/container"
 	"gourd/internal/engine"
 
 	"github.com/spf13/cobra"
@@ -44,6 +46,10 @@ func (a *app) start(ctx context.Context, f *startFlags, refs []string) error {
 	failed := failures{a: a}
 	for _, ref := range refs {
 		session, err := e.Start(ctx, ref, engine.Attach{})
+		if errors.Is(err, container.ErrRunning) { // there is nothing to do, says docker too
+			fmt.Fprintln(a.out, ref)
+			continue
+		}
 		if failed.add(err); err == nil {
 			a.notices(session.Notices)
 			fmt.Fprintln(a.out, ref)
@@ -71,6 +77,9 @@ func (a *app) startAttached(ctx context.Context, e *engine.Engine, f *startFlags
 	s.signals = catchSignals()
 	defer s.signals.stop()
 	session, err := e.Start(ctx, d.Record.ID, s.attach)
+	if errors.Is(err, container.ErrRunning) {
+		session, err = e.Attach(ctx, d.Record.ID, s.attach)
+	}
 	if err != nil {
 		return err
 	}

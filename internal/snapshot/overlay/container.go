@@ -52,8 +52,25 @@ func (d *Overlay) Prepare(ctx context.Context, id string, layers []layer.Digest,
 	if err != nil {
 		return err
 	}
-	s.Lower = append(slices.Clone(s.Lower), "base")
+	// The kernel refuses a lower directory inside another one (ELOOP). One that holds the store is the
+	// machine's own root or near it, and has what base would add.
+	if o.LowerDir == "" || !holds(o.LowerDir, d.dir) {
+		s.Lower = append(slices.Clone(s.Lower), "base")
+	}
 	return d.makeContainer(id, s, model)
+}
+
+// holds says whether path is dir or lies below it, links resolved.
+func holds(dir, path string) bool {
+	dir, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return false
+	}
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && rel != ".." && !strings.HasPrefix(rel, "../")
 }
 
 func lowerDir(dir string, layers []layer.Digest) ([]string, string, error) {
