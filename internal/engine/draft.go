@@ -67,7 +67,7 @@ func (e *Engine) check(r *CreateRequest, config *image.ContainerConfig, m *machi
 	if d.devices, err = planDevices(r); err != nil {
 		return nil, err
 	}
-	if d.storage, err = planStorage(r, d.program.Volumes, e.volumesDir(), d.idmapBinds()); err != nil {
+	if d.storage, err = planStorage(r, d.program.Volumes, e.store.VolumesDir(), d.idmapBinds()); err != nil {
 		return nil, err
 	}
 	if err = d.checkLimits(); err != nil {
@@ -228,8 +228,6 @@ func (e *Engine) loadNames(id string) (names struct{ Hostname, Domainname string
 	}
 	return names, nil
 }
-
-func (e *Engine) volumesDir() string { return filepath.Join(e.cfg.Root, "volumes") }
 
 // record is what the engine keeps of the draft.
 func (d *draft) record(now time.Time) *container.Record {

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -28,7 +29,7 @@ func (b *build) mountRoot() error {
 		}
 	}
 	why := "the floor the container stands on: an image's files"
-	return b.parent("mount root file system", why, rootCalls(fs), func() (err error) {
+	return b.parent("mount root file system", why, func() []string { return rootCalls(fs) }, func() (err error) {
 		if !fs.Overlay && len(fs.Layers) == 1 && fs.Upper == "" {
 			b.rootMount, err = b.plainRoot(fs)
 		} else {
@@ -111,6 +112,9 @@ func (b *build) overlayRoot(fs *container.RootFS) (int, error) {
 	}()
 	for _, l := range fs.Layers {
 		fd, err := b.openLayer(l.Dir, fs.Idmap)
+		if err == nil && fs.Upper != "" && isAbove(l.Dir, fs.Upper) {
+			fd, err = setApart(fd)
+		}
 		if err != nil {
 			return -1, err
 		}
@@ -148,6 +152,35 @@ func (b *build) overlayRoot(fs *container.RootFS) (int, error) {
 	return byPath, nil
 }
 
+// isAbove says whether the writable layer lies below dir, as with --rootfs /:O.
+func isAbove(dir, upper string) bool {
+	above, err := os.Stat(dir)
+	if err != nil {
+		return false
+	}
+	for p := upper; ; p = filepath.Dir(p) {
+		if st, err := os.Stat(p); err == nil && os.SameFile(above, st) {
+			return true
+		}
+		if p == "/" {
+			return false
+		}
+	}
+}
+
+// setApart makes a read-only overlay of one layer (and an empty one, since overlayfs wants two), and
+// closes that. Overlayfs refuses a layer that lies below another one (ELOOP); it looks at the inodes of
+// the way up, and the root of an overlay of its own is another inode than the directory it shows.
+func setApart(fd int) (int, error) {
+	defer unix.Close(fd)
+	empty, err := linux.Mount("tmpfs", 0)
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(empty)
+	return linux.Mount("overlay", 0, linux.Option{Key: "lowerdir+", FD: fd, IsFD: true}, linux.Option{Key: "lowerdir+", FD: empty, IsFD: true})
+}
+
 func (b *build) openLayer(dir string, idmap bool) (int, error) {
 	fd, err := linux.OpenTree(unix.AT_FDCWD, dir, false)
 	if err != nil {
@@ -168,15 +201,17 @@ func (b *build) openLayer(dir string, idmap bool) (int, error) {
 // writeRoot makes the root tree cover the child's "/", and everything that is mounted later land in it.
 func (b *build) writeRoot() {
 	b.root = b.p.FD(b.rootMount)
-	b.p.Step("attach root file system", "another floor to stand on")
-	b.cover(b.root)
+	p := b.p
+	p.Step("attach root file system", "another floor to stand on")
+	p.Call(unix.SYS_MOVE_MOUNT, b.root.Value(), p.Str(""), child.N(unix.AT_FDCWD), p.Str("/"), child.N(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
-// cover attaches a mount over the child's present "/".
-func (b *build) cover(mount child.Slot) {
+// hide attaches a mount to a directory of the host's tree in the child's mount namespace. It goes with that tree, but until
+// then copies can be made of it: of a detached mount only since Linux 6.15. It comes after the spec's mounts: the
+// kernel gives a new proc and sysfs only to those who see the host's.
+func (b *build) hide(mount child.Slot, dir string) {
 	p := b.p
-	b.covers++
-	p.Call(unix.SYS_MOVE_MOUNT, mount.Value(), p.Str(""), child.N(unix.AT_FDCWD), p.Str("/"), child.N(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	p.Call(unix.SYS_MOVE_MOUNT, mount.Value(), p.Str(""), child.N(unix.AT_FDCWD), p.Str(dir), child.N(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // writePivot makes the root tree "/" and the host's tree unreachable.
@@ -185,10 +220,7 @@ func (b *build) writePivot() {
 	p.Step("pivot root", "the host's files are gone from sight")
 	p.Call(unix.SYS_FCHDIR, b.root.Value())
 	p.Call(unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
-	// The host's tree lies on the new root now, and what covered its "/" on top of that.
-	for range b.covers {
-		p.Call(unix.SYS_UMOUNT2, p.Str("."), child.N(unix.MNT_DETACH))
-	}
+	p.Call(unix.SYS_UMOUNT2, p.Str("."), child.N(unix.MNT_DETACH)) // the host's tree, which lies on the new root now
 	p.Call(unix.SYS_CHDIR, p.Str("/"))
 	// If anything were left on "/", ".." would lead there.
 	how := child.Struct(p, unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV})
