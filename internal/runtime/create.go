@@ -255,7 +255,8 @@ func (b *build) cgroupFiles() ([]child.Slot, error) {
 	return slots, nil
 }
 
-// attachCgroup has systemd make the container's scope around the child, which waits.
+// attachCgroup has systemd make the container's scope around the child, which waits. Only then are its directories there
+// for the rest of the work.
 func (b *build) attachCgroup() error {
 	if b.c.Cgroup == nil || !b.c.Cgroup.NeedsAttach() {
 		return nil
