@@ -10,6 +10,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"gourd/internal/cgroup/devices"
+	"gourd/internal/cgroup/limits"
 	"gourd/internal/container"
 )
 
@@ -35,7 +37,7 @@ func (l *layout) check(r *specs.LinuxResources) ([]string, error) {
 			return nil, err
 		}
 	}
-	if _, err := parseRules(r.Devices); err != nil {
+	if _, err := devices.Parse(r.Devices); err != nil {
 		return nil, err
 	}
 	return l.warnings(r), nil
@@ -56,19 +58,19 @@ func (l *layout) checkCPU(r *specs.LinuxResources) error {
 	if c == nil {
 		return nil
 	}
-	if isSetU(c.Period) && (*c.Period < 1000 || *c.Period > 1000000) {
+	if given(c.Period) && (*c.Period < 1000 || *c.Period > 1000000) {
 		return invalid("cpu period", *c.Period, "the kernel takes 1000 to 1000000 µs")
 	}
-	if isSet(c.Quota) && *c.Quota != -1 && *c.Quota < 1000 {
+	if given(c.Quota) && *c.Quota != -1 && *c.Quota < 1000 {
 		return invalid("cpu quota", *c.Quota, "the kernel takes no quota below 1000 µs; -1 is no quota")
 	}
-	if isSetU(c.Burst) && isSet(c.Quota) && *c.Quota > 0 && *c.Burst > uint64(*c.Quota) {
+	if given(c.Burst) && given(c.Quota) && *c.Quota > 0 && *c.Burst > uint64(*c.Quota) {
 		return invalid("cpu burst", *c.Burst, "it is more than the quota, %d", *c.Quota)
 	}
 	if c.Idle != nil && *c.Idle != 0 && *c.Idle != 1 {
 		return invalid("cpu idle", *c.Idle, "it is 0 or 1")
 	}
-	if isSet(c.RealtimeRuntime) || isSetU(c.RealtimePeriod) {
+	if given(c.RealtimeRuntime) || given(c.RealtimePeriod) {
 		h := l.find("cpu")
 		if h == nil || h.unified || unix.Access(h.mount+"/cpu.rt_runtime_us", unix.F_OK) != nil {
 			return unsupported("realtime cpu limits", "only cgroup v1 on a kernel with CONFIG_RT_GROUP_SCHED has them", "leave them out")
@@ -87,16 +89,16 @@ func (l *layout) checkCpuset(r *specs.LinuxResources) error {
 		if c.value == "" {
 			continue
 		}
-		want, err := ParseList(c.value)
+		want, err := limits.ParseNumbers(c.value)
 		if err != nil {
 			return invalid(c.limit, strconv.Quote(c.value), "%w", err)
 		}
 		have := l.cpusetList(c.file)
-		allowed, err := ParseList(have)
+		allowed, err := limits.ParseNumbers(have)
 		if err != nil || have == "" {
 			continue // the controller is missing: checkControllers says so
 		}
-		if !allowed.contains(want) {
+		if !allowed.Contains(want) {
 			return invalid(c.limit, c.value, "this machine has %s", have)
 		}
 	}
@@ -126,13 +128,13 @@ func (l *layout) checkMemory(r *specs.LinuxResources) error {
 			return invalid(c.limit, *c.value, "it is a number of bytes, or -1 for none")
 		}
 	}
-	if isSet(m.Limit) && isSet(m.Swap) && *m.Swap > 0 && *m.Limit > *m.Swap {
+	if given(m.Limit) && given(m.Swap) && *m.Swap > 0 && *m.Limit > *m.Swap {
 		return invalid("memory+swap limit", *m.Swap, "memory+swap limit should be >= memory limit, %d", *m.Limit)
 	}
 	if m.Swappiness != nil && *m.Swappiness > 100 {
 		return invalid("memory swappiness", *m.Swappiness, "it is 0 to 100")
 	}
-	if isSet(m.Swap) && *m.Swap > 0 && !l.swapAccounting() {
+	if given(m.Swap) && *m.Swap > 0 && !l.swapAccounting() {
 		return unsupported("memory+swap limit", "this kernel does not account swap", "boot with swapaccount=1, or leave the limit out")
 	}
 	return nil
@@ -165,8 +167,8 @@ func (l *layout) checkBlockIO(r *specs.LinuxResources) error {
 	if leaf {
 		return unsupported("block I/O leaf weight", "it went from Linux with the CFQ scheduler (5.0)", "leave it out")
 	}
-	for _, t := range throttles(b) {
-		for _, d := range t.devices {
+	for _, t := range limits.Throttles(b) {
+		for _, d := range t.Devices {
 			devices = append(devices, d.LinuxBlockIODevice)
 		}
 	}
@@ -246,7 +248,7 @@ func (l *layout) checkControllers(r *specs.LinuxResources) error {
 		g.dirs = append(g.dirs, dir{hierarchy: &l.hierarchies[i]})
 	}
 	for _, s := range g.plan(r) {
-		if g.place(s.controller) == nil {
+		if g.place(s.Controller) == nil {
 			return g.explain(s, errNoController)
 		}
 	}
@@ -268,8 +270,11 @@ func (l *layout) warnings(r *specs.LinuxResources) []string {
 			w = append(w, "the OOM killer can't be disabled on cgroup v2")
 		}
 	}
-	if isSet(m.Kernel) || isSet(m.KernelTCP) {
+	if given(m.Kernel) || given(m.KernelTCP) {
 		w = append(w, "kernel memory has no limit of its own any more (Linux 5.4): it counts as memory")
 	}
 	return w
 }
+
+// given says that a limit is set: 0 means unset in the specification.
+func given[T int64 | uint64](v *T) bool { return v != nil && *v != 0 }

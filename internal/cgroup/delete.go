@@ -42,7 +42,7 @@ func (g *Group) Delete(ctx context.Context) error {
 		}
 	}
 	if g.unit != nil {
-		return g.unit.stop()
+		return g.unit.Stop()
 	}
 	return nil
 }

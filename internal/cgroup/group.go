@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"gourd/internal/cgroup/systemd"
 	"gourd/internal/container"
 )
 
@@ -30,11 +31,12 @@ type Options struct {
 
 // Group is the control group of one container in every hierarchy.
 type Group struct {
-	path   string // relative to each hierarchy, "/gourd/ID"
-	layout *layout
-	dirs   []dir
-	unit   *unit    // with the systemd driver
-	fd     *os.File // the v2 directory
+	path    string // relative to each hierarchy, "/gourd/ID"
+	layout  *layout
+	dirs    []dir
+	unit    *systemd.Unit // with the systemd driver
+	pending *Options      // with the systemd driver, from Create until Attach
+	fd      *os.File      // the v2 directory
 }
 
 // dir is a group's directory in one hierarchy.
@@ -54,7 +56,7 @@ func Create(o Options) (*Group, error) {
 		return nil, err
 	}
 	if g.unit != nil {
-		return g, g.unit.prepare(o)
+		return g, g.prepare(o)
 	}
 	made, err := g.make()
 	if err == nil {
@@ -69,18 +71,19 @@ func Create(o Options) (*Group, error) {
 	return g, nil
 }
 
-// Load gives the group of an existing container. Nothing is read but the machine's layout.
-func Load(path string, systemd bool) (*Group, error) {
+// Load gives the group of an existing container; managed says that systemd made it. Nothing is read but
+// the machine's layout.
+func Load(path string, managed bool) (*Group, error) {
 	l, err := detect()
 	if err != nil {
 		return nil, err
 	}
 	g := &Group{path: path, layout: l}
-	if systemd {
-		if g.unit, err = parseUnit(path); err != nil {
+	if managed {
+		if g.unit, err = systemd.Parse(path); err != nil {
 			return nil, err
 		}
-		g.path = g.unit.path()
+		g.path = g.unit.Path()
 	}
 	if err := checkPath(g.path); err != nil {
 		return nil, err
@@ -152,7 +155,7 @@ func (g *Group) dirOf(controller string) *dir {
 
 // unifiedDir is the group's directory in the v2 hierarchy, nil if there is none.
 func (g *Group) unifiedDir() *dir {
-	if n := len(g.dirs); g.dirs[n-1].unified {
+	if n := len(g.dirs); n > 0 && g.dirs[n-1].unified {
 		return &g.dirs[n-1]
 	}
 	return nil

@@ -4,26 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
-	"slices"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"gourd/internal/cgroup/limits"
 	"gourd/internal/container"
 )
-
-// setting is one value for one file of the group.
-type setting struct {
-	controller string // which hierarchy's directory; "" the v2 one
-	file       string
-	value      string
-	// other is the file's name where the kernel has no `file` (blkio.bfq.weight for blkio.weight).
-	// otherValue is its value if that differs.
-	other, otherValue string
-}
 
 // Set changes limits of a living group: what r names, nothing else. If one value is refused, those
 // written before it are put back. Devices are left alone unless r lists some.
@@ -35,7 +23,7 @@ func (g *Group) Set(r *specs.LinuxResources) error {
 		return err
 	}
 	if g.unit != nil {
-		if err := g.unit.set(g, r); err != nil {
+		if err := g.unit.Set(g.layout.mode == V2, r); err != nil {
 			return err
 		}
 	}
@@ -52,52 +40,19 @@ func (g *Group) Set(r *specs.LinuxResources) error {
 	return nil
 }
 
-// plan is everything in r but the devices, as settings: each controller in the form of the hierarchy
-// that holds it.
-func (g *Group) plan(r *specs.LinuxResources) []setting {
-	v2 := func(controller string) bool {
+// plan gives the settings of r: each controller in the form of the hierarchy that holds it.
+func (g *Group) plan(r *specs.LinuxResources) []limits.Setting {
+	return limits.Plan(r, func(controller string) bool {
 		d := g.dirOf(controller)
 		return d != nil && d.unified || d == nil && g.layout.mode == V2
-	}
-	var s []setting
-	add := func(more []setting) { s = append(s, more...) }
-	if r.CPU != nil {
-		add(pick(v2("cpu"), cpuV2, cpuV1)(r.CPU))
-		add(cpuset(r.CPU))
-	}
-	if r.Memory != nil {
-		add(pick(v2("memory"), memoryV2, memoryV1)(r.Memory))
-	}
-	if r.Pids != nil {
-		add(pids(r.Pids))
-	}
-	if r.BlockIO != nil {
-		if v2("io") {
-			add(ioV2(r.BlockIO))
-		} else {
-			add(blkioV1(r.BlockIO))
-		}
-	}
-	add(pick(v2("hugetlb"), hugetlbV2, hugetlbV1)(r.HugepageLimits))
-	if r.Network != nil {
-		add(networkV1(r.Network))
-	}
-	add(rdma(r.Rdma))
-	return append(s, unified(r.Unified)...)
-}
-
-func pick[T any](v2 bool, a, b T) T {
-	if v2 {
-		return a
-	}
-	return b
+	})
 }
 
 // write writes settings in order. Some values are only valid together (memory ≤ memory+swap,
 // burst ≤ quota, quota/period within the parent's), in an order that depends on the old ones: what the
 // kernel calls invalid is tried once more after the rest.
-func (g *Group) write(plan []setting) error {
-	var again []setting
+func (g *Group) write(plan []limits.Setting) error {
+	var again []limits.Setting
 	for _, s := range plan {
 		err := g.writeOne(s)
 		if errors.Is(err, unix.EINVAL) {
@@ -117,34 +72,34 @@ func (g *Group) write(plan []setting) error {
 }
 
 // writeOne writes one setting. v2 files whose old content matters are completed first.
-func (g *Group) writeOne(s setting) error {
-	d := g.place(s.controller)
+func (g *Group) writeOne(s limits.Setting) error {
+	d := g.place(s.Controller)
 	if d == nil {
 		return errNoController
 	}
-	value := s.value
+	value := s.Value
 	switch {
-	case d.unified && s.file == "cpu.max":
-		old, err := readFile(d.path, s.file)
+	case d.unified && s.File == "cpu.max":
+		old, err := readFile(d.path, s.File)
 		if err != nil {
 			return err
 		}
-		value = mergeCPUMax(value, old)
-	case d.unified && s.file == "memory.swap.max" && strings.HasPrefix(value, "+"):
+		value = limits.MergeCPUMax(value, old)
+	case d.unified && s.File == "memory.swap.max" && strings.HasPrefix(value, "+"):
 		old, err := readUint(d.path, "memory.max")
 		if err != nil {
 			return err
 		}
-		if value, err = swapAbove(value, old); err != nil {
+		if value, err = limits.SwapAbove(value, old); err != nil {
 			return err
 		}
 	}
-	err := writeLines(d.path, s.file, value)
-	if errors.Is(err, fs.ErrNotExist) && s.other != "" {
-		if s.otherValue != "" {
-			value = s.otherValue
+	err := writeLines(d.path, s.File, value)
+	if errors.Is(err, fs.ErrNotExist) && s.Other != "" {
+		if s.OtherValue != "" {
+			value = s.OtherValue
 		}
-		err = writeLines(d.path, s.other, value)
+		err = writeLines(d.path, s.Other, value)
 	}
 	return err
 }
@@ -177,33 +132,33 @@ var errNoController = errors.New("no hierarchy has this controller")
 
 // read gives the present values of the files of a plan, for putting them back. Files that can't be put
 // back by writing what they show (lists of devices) are left out.
-func (g *Group) read(plan []setting) []setting {
-	var old []setting
+func (g *Group) read(plan []limits.Setting) []limits.Setting {
+	var old []limits.Setting
 	for _, s := range plan {
-		d := g.place(s.controller)
+		d := g.place(s.Controller)
 		if d == nil {
 			continue
 		}
-		v, err := readFile(d.path, s.file)
+		v, err := readFile(d.path, s.File)
 		if v = strings.TrimSpace(v); err != nil || v == "" || strings.ContainsAny(v, "\n:") {
 			continue
 		}
-		old = append(old, setting{controller: s.controller, file: s.file, value: v})
+		old = append(old, limits.Setting{Controller: s.Controller, File: s.File, Value: v})
 	}
 	return old
 }
 
 // explain turns a kernel's refusal into an error that says what to do.
-func (g *Group) explain(s setting, err error) error {
-	e := &container.Error{Verb: "set " + s.file, Object: "to " + s.value, Cause: err}
+func (g *Group) explain(s limits.Setting, err error) error {
+	e := &container.Error{Verb: "set " + s.File, Object: "to " + s.Value, Cause: err}
 	switch {
 	case errors.Is(err, errNoController):
 		e.Kind, e.Object = container.ErrUnsupported, ""
-		e.Cause = fmt.Errorf("this machine has no %s controller (cgroup %s)", controllerName(s.controller), g.layout.mode)
+		e.Cause = fmt.Errorf("this machine has no %s controller (cgroup %s)", controllerName(s.Controller), g.layout.mode)
 		e.Hint = "leave the limit out, or boot a kernel that has it"
 	case errors.Is(err, fs.ErrNotExist):
 		e.Kind, e.Hint = container.ErrUnsupported, "this kernel does not have it: leave the limit out"
-	case errors.Is(err, unix.EBUSY) && strings.HasPrefix(s.file, "memory."):
+	case errors.Is(err, unix.EBUSY) && strings.HasPrefix(s.File, "memory."):
 		e.Kind, e.Cause = container.ErrInvalid, g.memoryInUse(s, err)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.ERANGE), errors.Is(err, unix.ENODEV):
 		e.Kind = container.ErrInvalid
@@ -219,14 +174,14 @@ func controllerName(c string) string {
 }
 
 // memoryInUse says why a v1 limit can't go below what is in use.
-func (g *Group) memoryInUse(s setting, err error) error {
+func (g *Group) memoryInUse(s limits.Setting, err error) error {
 	d := g.dirOf("memory")
 	usage, err1 := readUint(d.path, "memory.usage_in_bytes")
 	peak, err2 := readUint(d.path, "memory.max_usage_in_bytes")
 	if err1 != nil || err2 != nil {
 		return err
 	}
-	return fmt.Errorf("unable to set memory limit to %s (current usage: %d, peak usage: %d)", s.value, usage, peak)
+	return fmt.Errorf("unable to set memory limit to %s (current usage: %d, peak usage: %d)", s.Value, usage, peak)
 }
 
 // checkUsage honours memory.checkBeforeUpdate: on v2 a limit below the usage would kill processes.
@@ -254,48 +209,9 @@ func (g *Group) checkUsage(m *specs.LinuxMemory) error {
 	return nil
 }
 
-func itoa(v int64) string   { return strconv.FormatInt(v, 10) }
-func utoa(v uint64) string  { return strconv.FormatUint(v, 10) }
-func maxOr(v int64) string  { return pick(v < 0, "max", itoa(v)) }
-func isSet(v *int64) bool   { return v != nil && *v != 0 }
-func isSetU(v *uint64) bool { return v != nil && *v != 0 }
-
-// cpuset settings are the same on v1 and v2.
-func cpuset(c *specs.LinuxCPU) []setting {
-	var s []setting
-	if c.Cpus != "" {
-		s = append(s, setting{controller: "cpuset", file: "cpuset.cpus", value: c.Cpus})
+func pick[T any](yes bool, a, b T) T {
+	if yes {
+		return a
 	}
-	if c.Mems != "" {
-		s = append(s, setting{controller: "cpuset", file: "cpuset.mems", value: c.Mems})
-	}
-	return s
-}
-
-// pids: a negative limit is none. 0 would let nothing start; runc and systemd make it 1.
-func pids(p *specs.LinuxPids) []setting {
-	if p.Limit == nil {
-		return nil
-	}
-	v := *p.Limit
-	if v == 0 {
-		v = 1
-	}
-	return []setting{{controller: "pids", file: "pids.max", value: maxOr(v)}}
-}
-
-// rdma settings are the same on v1 and v2.
-func rdma(devices map[string]specs.LinuxRdma) []setting {
-	var s []setting
-	for _, name := range slices.Sorted(maps.Keys(devices)) {
-		l, v := devices[name], name
-		if l.HcaHandles != nil {
-			v += " hca_handle=" + utoa(uint64(*l.HcaHandles))
-		}
-		if l.HcaObjects != nil {
-			v += " hca_object=" + utoa(uint64(*l.HcaObjects))
-		}
-		s = append(s, setting{controller: "rdma", file: "rdma.max", value: v})
-	}
-	return s
+	return b
 }

@@ -55,7 +55,20 @@ func (t *track) failure(f *child.Failure) error {
 	case f.Step == stepExec:
 		return programError(t.name, false, f.Errno, t.p.At(t.peek, peekSize))
 	}
-	return stepError(f.Step, fmt.Errorf("%s: %w", t.p.Text(f.Op), f.Errno))
+	text := t.p.Text(f.Op)
+	err := stepError(f.Step, fmt.Errorf("%s: %w", text, f.Errno))
+	if f.Errno == unix.EINVAL && strings.HasPrefix(f.Step, "mount ") && strings.HasPrefix(text, "move_mount(") {
+		return withHint(err, "are you trying to mount a directory onto a file, or a file onto a directory?") // move_mount(2) takes like onto like only
+	}
+	return err
+}
+
+func withHint(err error, hint string) error {
+	var e *container.Error
+	if errors.As(err, &e) {
+		e.Hint = hint
+	}
+	return err
 }
 
 // blame prefers the child's own account over what the parent noticed.

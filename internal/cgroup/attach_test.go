@@ -8,84 +8,17 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
-	systemd "github.com/coreos/go-systemd/v22/dbus"
+	sd "github.com/coreos/go-systemd/v22/dbus"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"gourd/internal/cgroup/systemd"
 	"gourd/internal/container"
 )
-
-func TestUnitNames(t *testing.T) {
-	for _, c := range []struct{ path, want string }{
-		{"gourd.slice:gourd:abc", "/gourd.slice/gourd-abc.scope"},
-		{":gourd:abc", "/system.slice/gourd-abc.scope"},
-		{"a-b-c.slice:x:y", "/a.slice/a-b.slice/a-b-c.slice/x-y.scope"},
-		{"-.slice::y", "/y.scope"},
-	} {
-		u, err := parseUnit(c.path)
-		if err != nil || u.path() != c.want {
-			t.Errorf("%s: %v, want %s (%v)", c.path, u, c.want, err)
-		}
-	}
-	for _, path := range []string{"", "/gourd/abc", "a:b", "a.slice:b:", "slice:b:c", "a--b.slice:c:d", ".slice:c:d", "a.slice:../b:c", "a.slice:b:c:d"} {
-		if _, err := parseUnit(path); !errors.Is(err, container.ErrInvalid) {
-			t.Errorf("%q: %v", path, err)
-		}
-	}
-}
-
-func TestAnnotationsBecomeProperties(t *testing.T) {
-	list, err := annotationProperties(map[string]string{
-		"org.systemd.property.TimeoutStopUSec": "uint64 123456789", "org.systemd.property.CollectMode": "'inactive-or-failed'",
-		"org.systemd.property.JobTimeoutSec": "2.5", "other": "x",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got []string
-	for _, p := range list {
-		got = append(got, fmt.Sprintf("%s=%v", p.Name, p.Value.Value()))
-	}
-	if want := "CollectMode=inactive-or-failed JobTimeoutUSec=2500000 TimeoutStopUSec=123456789"; strings.Join(got, " ") != want {
-		t.Errorf("%v, want %s", got, want)
-	}
-	for key, value := range map[string]string{"org.systemd.property.X": "1", "org.systemd.property.A/b_c": "1", "org.systemd.property.Abc": "}", "org.systemd.property.AbcSec": "'x'"} {
-		if _, err := annotationProperties(map[string]string{key: value}); !errors.Is(err, container.ErrInvalid) {
-			t.Errorf("%s=%s: %v", key, value, err)
-		}
-	}
-}
-
-func TestQuotaIsRoundedUpForSystemd(t *testing.T) {
-	p := properties{v2: true, version: 252}
-	p.quota(ptr(int64(123456)), ptr(uint64(1000000)))
-	if fmt.Sprint(p.list) != fmt.Sprint([]any{"{CPUQuotaPeriodUSec @t 1000000}", "{CPUQuotaPerSecUSec @t 130000}"}) {
-		t.Error(p.list)
-	}
-}
-
-func TestDeviceNodesForSystemd(t *testing.T) {
-	devices := []byte("Character devices:\n  1 mem\n136 pts\n\nBlock devices:\n  8 sd\n")
-	for want, r := range map[string]rule{
-		"/dev/char/1:3": {true, 'c', 1, 3, anyAccess}, "char-pts": {true, 'c', 136, -1, anyAccess}, "block-sd": {true, 'b', 8, -1, read},
-		"char-*": {true, 'c', -1, -1, mknod}, "": {true, 'c', 200, -1, read},
-	} {
-		if got := r.node(devices); got != want {
-			t.Errorf("%v is %q, want %q", r, got, want)
-		}
-	}
-}
-
-func TestParseVersion(t *testing.T) {
-	for s, want := range map[string]int{`"252.39-1~deb12u1"`: 252, `"v245"`: 245, "257": 257, "": 0, "x": 0} {
-		if got := parseVersion(s); got != want {
-			t.Errorf("%q is %d", s, got)
-		}
-	}
-}
 
 // waitingShell starts a shell that does nothing before a line comes on its stdin.
 func waitingShell(t *testing.T, script string) (*exec.Cmd, func()) {
@@ -109,10 +42,19 @@ func needSystemd(t *testing.T) {
 	}
 }
 
+func connect(f func(ctx context.Context, c *sd.Conn) error) error {
+	c, err := sd.NewSystemdConnectionContext(context.Background())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return f(context.Background(), c)
+}
+
 func property(t *testing.T, unit, kind, name string) string {
 	t.Helper()
 	var value string
-	err := withSystemd(func(ctx context.Context, c *systemd.Conn) error {
+	err := connect(func(ctx context.Context, c *sd.Conn) error {
 		p, err := c.GetUnitTypePropertyContext(ctx, unit, kind, name)
 		if err == nil {
 			value = fmt.Sprint(p.Value.Value())
@@ -159,7 +101,7 @@ func TestSystemdScope(t *testing.T) {
 		if g.Exists() {
 			t.Error("something is left")
 		}
-		(&unit{name: slice}).stop()
+		(&systemd.Unit{Name: slice}).Stop()
 	}()
 	if !g.Holds(cmd.Process.Pid) || g.Path() != "/"+slice+"/gourd-scope.scope" {
 		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", cmd.Process.Pid))
@@ -217,7 +159,8 @@ func testScopeDevices(t *testing.T, g *Group) {
 	t.Helper()
 	for command, want := range map[string]bool{": >/dev/null": true, ": </dev/kmsg": false} {
 		cmd := exec.Command("/bin/sh", "-c", command)
-		if err := StartIn(g.Path(), cmd); err != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+		if err := g.Start(cmd.SysProcAttr, cmd.Start); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); (err == nil) != want {
@@ -228,7 +171,7 @@ func testScopeDevices(t *testing.T, g *Group) {
 
 func reload(t *testing.T) {
 	t.Helper()
-	err := withSystemd(func(ctx context.Context, c *systemd.Conn) error { return c.ReloadContext(ctx) })
+	err := connect(func(ctx context.Context, c *sd.Conn) error { return c.ReloadContext(ctx) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +180,7 @@ func reload(t *testing.T) {
 func TestSystemdScopeIsNotLeftWhenLimitsFail(t *testing.T) {
 	needSystemd(t)
 	slice := fmt.Sprintf("gourdtest%d.slice", os.Getpid())
-	defer func() { (&unit{name: slice}).stop() }()
+	defer func() { (&systemd.Unit{Name: slice}).Stop() }()
 	r := &specs.LinuxResources{CPU: &specs.LinuxCPU{Mems: "60"}}
 	g, err := Create(Options{Path: slice + ":gourd:fails", Systemd: true, Resources: r})
 	if err != nil {

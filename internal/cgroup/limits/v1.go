@@ -1,4 +1,4 @@
-package cgroup
+package limits
 
 import (
 	"fmt"
@@ -8,9 +8,9 @@ import (
 
 // The files of the v1 controllers: Documentation/admin-guide/cgroup-v1 of the kernel.
 
-func cpuV1(c *specs.LinuxCPU) []setting {
-	var s []setting
-	add := func(file, value string) { s = append(s, setting{controller: "cpu", file: file, value: value}) }
+func cpuV1(c *specs.LinuxCPU) []Setting {
+	var s []Setting
+	add := func(file, value string) { s = append(s, Setting{Controller: "cpu", File: file, Value: value}) }
 	// An idle group takes no shares: become idle last, cease to be so first.
 	if c.Idle != nil && *c.Idle == 0 {
 		add("cpu.idle", "0")
@@ -41,9 +41,9 @@ func cpuV1(c *specs.LinuxCPU) []setting {
 
 // memoryV1: kernel and kernelTCP are left out; Linux has neither limit any more (5.4, 5.16) and the
 // specification lets runtimes ignore them.
-func memoryV1(m *specs.LinuxMemory) []setting {
-	var s []setting
-	add := func(file, value string) { s = append(s, setting{controller: "memory", file: file, value: value}) }
+func memoryV1(m *specs.LinuxMemory) []Setting {
+	var s []Setting
+	add := func(file, value string) { s = append(s, Setting{Controller: "memory", File: file, Value: value}) }
 	if isSet(m.Limit) {
 		add("memory.limit_in_bytes", itoa(*m.Limit))
 	}
@@ -66,10 +66,10 @@ func memoryV1(m *specs.LinuxMemory) []setting {
 	return s
 }
 
-func blkioV1(b *specs.LinuxBlockIO) []setting {
-	var s []setting
+func blkioV1(b *specs.LinuxBlockIO) []Setting {
+	var s []Setting
 	add := func(file, other, value string) {
-		s = append(s, setting{controller: "blkio", file: file, other: other, value: value})
+		s = append(s, Setting{Controller: "blkio", File: file, Other: other, Value: value})
 	}
 	if b.Weight != nil && *b.Weight != 0 {
 		add("blkio.weight", "blkio.bfq.weight", utoa(uint64(*b.Weight)))
@@ -85,22 +85,23 @@ func blkioV1(b *specs.LinuxBlockIO) []setting {
 			add("blkio.leaf_weight_device", "", fmt.Sprintf("%d:%d %d", w.Major, w.Minor, *w.LeafWeight))
 		}
 	}
-	for _, t := range throttles(b) {
-		for _, d := range t.devices {
-			add("blkio.throttle."+t.v1, "", fmt.Sprintf("%d:%d %d", d.Major, d.Minor, d.Rate))
+	for _, t := range Throttles(b) {
+		for _, d := range t.Devices {
+			add("blkio.throttle."+t.V1, "", fmt.Sprintf("%d:%d %d", d.Major, d.Minor, d.Rate))
 		}
 	}
 	return s
 }
 
-// throttle is one kind of I/O limit with its names on v1 and v2.
-type throttle struct {
-	v1, v2  string
-	devices []specs.LinuxThrottleDevice
+// Throttle is one kind of I/O limit with its names on v1 and v2.
+type Throttle struct {
+	V1, V2  string
+	Devices []specs.LinuxThrottleDevice
 }
 
-func throttles(b *specs.LinuxBlockIO) []throttle {
-	return []throttle{
+// Throttles lists the four kinds.
+func Throttles(b *specs.LinuxBlockIO) []Throttle {
+	return []Throttle{
 		{"read_bps_device", "rbps", b.ThrottleReadBpsDevice},
 		{"write_bps_device", "wbps", b.ThrottleWriteBpsDevice},
 		{"read_iops_device", "riops", b.ThrottleReadIOPSDevice},
@@ -108,27 +109,27 @@ func throttles(b *specs.LinuxBlockIO) []throttle {
 	}
 }
 
-func hugetlbV1(limits []specs.LinuxHugepageLimit) []setting {
-	var s []setting
+func hugetlbV1(limits []specs.LinuxHugepageLimit) []Setting {
+	var s []Setting
 	for _, l := range limits {
 		// The reservation limit (Linux 5.7) counts what is promised, so that a container is refused at
 		// mmap and not killed at a page fault. Both are set, as the specification asks.
 		s = append(s,
-			setting{controller: "hugetlb", file: "hugetlb." + l.Pagesize + ".limit_in_bytes", value: utoa(l.Limit)},
-			setting{controller: "hugetlb", file: "hugetlb." + l.Pagesize + ".rsvd.limit_in_bytes",
-				other: "hugetlb." + l.Pagesize + ".limit_in_bytes", value: utoa(l.Limit)})
+			Setting{Controller: "hugetlb", File: "hugetlb." + l.Pagesize + ".limit_in_bytes", Value: utoa(l.Limit)},
+			Setting{Controller: "hugetlb", File: "hugetlb." + l.Pagesize + ".rsvd.limit_in_bytes",
+				Other: "hugetlb." + l.Pagesize + ".limit_in_bytes", Value: utoa(l.Limit)})
 	}
 	return s
 }
 
 // networkV1: network classes and priorities exist on v1 only.
-func networkV1(n *specs.LinuxNetwork) []setting {
-	var s []setting
+func networkV1(n *specs.LinuxNetwork) []Setting {
+	var s []Setting
 	if n.ClassID != nil && *n.ClassID != 0 {
-		s = append(s, setting{controller: "net_cls", file: "net_cls.classid", value: utoa(uint64(*n.ClassID))})
+		s = append(s, Setting{Controller: "net_cls", File: "net_cls.classid", Value: utoa(uint64(*n.ClassID))})
 	}
 	for _, p := range n.Priorities {
-		s = append(s, setting{controller: "net_prio", file: "net_prio.ifpriomap", value: fmt.Sprintf("%s %d", p.Name, p.Priority)})
+		s = append(s, Setting{Controller: "net_prio", File: "net_prio.ifpriomap", Value: fmt.Sprintf("%s %d", p.Name, p.Priority)})
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-package cgroup
+package devices
 
 import (
 	"bytes"
@@ -45,7 +45,7 @@ const (
 
 // deviceProgram compiles a list of rules. As in the v1 controller the last rule that fits decides, so
 // the program asks in reverse order; behind an "every device" rule nothing older counts.
-func deviceProgram(rules []rule) []insn {
+func deviceProgram(rules []Rule) []insn {
 	p := []insn{
 		{code: loadWord, regs: rType | rContext<<4},
 		{code: moveReg, regs: rAccess | rType<<4},
@@ -67,13 +67,13 @@ func deviceProgram(rules []rule) []insn {
 
 // merge joins neighbours that differ in their access only: "r" and "w" of one device allow opening it
 // for both at once.
-func merge(rules []rule) []rule {
-	var merged []rule
+func merge(rules []Rule) []Rule {
+	var merged []Rule
 	for _, r := range rules {
 		if n := len(merged); n > 0 {
 			last := merged[n-1]
-			last.access |= r.access
-			if same := r; last.kind == same.kind && last.major == same.major && last.minor == same.minor && last.allow == same.allow {
+			last.Access |= r.Access
+			if same := r; last.Kind == same.Kind && last.Major == same.Major && last.Minor == same.Minor && last.Allow == same.Allow {
 				merged[n-1] = last
 				continue
 			}
@@ -84,25 +84,25 @@ func merge(rules []rule) []rule {
 }
 
 // compile gives the instructions of one rule: conditions that jump behind the block, then the verdict.
-func (r rule) compile() []insn {
+func (r Rule) compile() []insn {
 	var p []insn
-	switch r.kind {
+	switch r.Kind {
 	case 'b':
 		p = append(p, insn{code: jumpNe, regs: rType, imm: 1}) // BPF_DEVCG_DEV_BLOCK
 	case 'c':
 		p = append(p, insn{code: jumpNe, regs: rType, imm: 2}) // BPF_DEVCG_DEV_CHAR
 	}
-	if r.kind != 0 && r.major >= 0 {
-		p = append(p, insn{code: jumpNe, regs: rMajor, imm: int32(r.major)})
+	if r.Kind != 0 && r.Major >= 0 {
+		p = append(p, insn{code: jumpNe, regs: rMajor, imm: int32(r.Major)})
 	}
-	if r.kind != 0 && r.minor >= 0 {
-		p = append(p, insn{code: jumpNe, regs: rMinor, imm: int32(r.minor)})
+	if r.Kind != 0 && r.Minor >= 0 {
+		p = append(p, insn{code: jumpNe, regs: rMinor, imm: int32(r.Minor)})
 	}
-	if r.access != anyAccess {
+	if r.Access != anyAccess {
 		// Allow: nothing beyond the rule may be asked for. Deny: anything of the rule is.
-		mask, jump := r.access, byte(jumpEq)
-		if r.allow {
-			mask, jump = anyAccess&^r.access, jumpNe
+		mask, jump := r.Access, byte(jumpEq)
+		if r.Allow {
+			mask, jump = anyAccess&^r.Access, jumpNe
 		}
 		p = append(p, insn{code: moveReg, regs: rScratch | rAccess<<4},
 			insn{code: andImm, regs: rScratch, imm: int32(mask)}, insn{code: jump, regs: rScratch})
@@ -112,19 +112,23 @@ func (r rule) compile() []insn {
 			p[i].off = int16(len(p) + 2 - i - 1)
 		}
 	}
-	return append(p, verdict(r.allow)...)
+	return append(p, verdict(r.Allow)...)
 }
 
 func verdict(allow bool) []insn {
-	return []insn{{code: moveImm, regs: rResult, imm: pick[int32](allow, 1, 0)}, {code: exit}}
+	imm := int32(0)
+	if allow {
+		imm = 1
+	}
+	return []insn{{code: moveImm, regs: rResult, imm: imm}, {code: exit}}
 }
 
 // programName marks our programs among others on a group (systemd attaches its own).
 const programName = "gourd_devices"
 
-// setDevicesV2 attaches a program for the rules and takes an earlier one of ours away. All programs of
+// ApplyV2 attaches a program for the rules and takes an earlier one of ours away. All programs of
 // a group must agree to an access, so there is no moment with more allowed than before and after.
-func setDevicesV2(path string, rules []rule) error {
+func ApplyV2(path string, rules []Rule) error {
 	dir, err := unix.Open(path, unix.O_DIRECTORY|unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return &os.PathError{Op: "open", Path: path, Err: err}

@@ -1,4 +1,4 @@
-package cgroup
+package systemd
 
 import (
 	"fmt"
@@ -9,29 +9,40 @@ import (
 	"strconv"
 	"strings"
 
-	systemd "github.com/coreos/go-systemd/v22/dbus"
+	sd "github.com/coreos/go-systemd/v22/dbus"
 	"github.com/godbus/dbus/v5"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"gourd/internal/cgroup/devices"
+	"gourd/internal/cgroup/limits"
 	"gourd/internal/container"
 )
+
+func invalid(what, value string, cause error) error {
+	return container.Invalid("use "+what, value, cause, "")
+}
 
 // properties collects the properties of a unit (systemd.resource-control(5),
 // org.freedesktop.systemd1(5)).
 type properties struct {
 	v2      bool
 	version int // of systemd
-	list    []systemd.Property
+	list    []sd.Property
 }
 
 func (p *properties) add(name string, value any) {
-	p.list = append(p.list, systemd.Property{Name: name, Value: dbus.MakeVariant(value)})
+	p.list = append(p.list, sd.Property{Name: name, Value: dbus.MakeVariant(value)})
 }
 
 // accounting makes systemd keep every controller on, limits or not.
 func (p *properties) accounting() {
-	for _, name := range []string{"CPUAccounting", "MemoryAccounting", "TasksAccounting", pick(p.v2, "IOAccounting", "BlockIOAccounting")} {
+	for _, name := range []string{"CPUAccounting", "MemoryAccounting", "TasksAccounting"} {
 		p.add(name, true)
+	}
+	if p.v2 {
+		p.add("IOAccounting", true)
+	} else {
+		p.add("BlockIOAccounting", true)
 	}
 }
 
@@ -46,11 +57,15 @@ func (p *properties) limits(r *specs.LinuxResources) error {
 		p.memory(m)
 	}
 	if r.Pids != nil && r.Pids.Limit != nil {
-		p.add("TasksMax", infinite(pick(*r.Pids.Limit == 0, 1, *r.Pids.Limit)))
+		limit := *r.Pids.Limit
+		if limit == 0 {
+			limit = 1 // systemd takes no 0
+		}
+		p.add("TasksMax", infinite(limit))
 	}
 	if b := r.BlockIO; b != nil && b.Weight != nil && *b.Weight != 0 {
 		if p.v2 {
-			p.add("IOWeight", IOWeight(*b.Weight))
+			p.add("IOWeight", limits.IOWeight(*b.Weight))
 		} else {
 			p.add("BlockIOWeight", uint64(*b.Weight))
 		}
@@ -59,19 +74,35 @@ func (p *properties) limits(r *specs.LinuxResources) error {
 }
 
 // infinite turns a negative limit into systemd's "infinity".
-func infinite(v int64) uint64 { return pick(v < 0, uint64(math.MaxUint64), uint64(v)) }
+func infinite(v int64) uint64 {
+	if v < 0 {
+		return math.MaxUint64
+	}
+	return uint64(v)
+}
+
+// number reads a number of a v2 file, where "max" is systemd's infinity.
+func number(s string) (uint64, error) {
+	if s == "max" {
+		return math.MaxUint64, nil
+	}
+	return strconv.ParseUint(s, 10, 64)
+}
+
+// set says that a limit is given: 0 means unset in the specification.
+func set[T int64 | uint64](v *T) bool { return v != nil && *v != 0 }
 
 func (p *properties) cpu(c *specs.LinuxCPU) error {
 	idle := c.Idle != nil && *c.Idle == 1 && p.v2 && p.version >= 252
 	switch {
 	case idle:
 		p.add("CPUWeight", uint64(0)) // how systemd spells SCHED_IDLE
-	case isSetU(c.Shares) && p.v2:
-		p.add("CPUWeight", Weight(*c.Shares))
-	case isSetU(c.Shares):
+	case set(c.Shares) && p.v2:
+		p.add("CPUWeight", limits.Weight(*c.Shares))
+	case set(c.Shares):
 		p.add("CPUShares", *c.Shares)
 	}
-	if isSet(c.Quota) || isSetU(c.Period) {
+	if set(c.Quota) || set(c.Period) {
 		p.quota(c.Quota, c.Period)
 	}
 	for name, list := range map[string]string{"AllowedCPUs": c.Cpus, "AllowedMemoryNodes": c.Mems} {
@@ -89,13 +120,13 @@ func (p *properties) cpu(c *specs.LinuxCPU) error {
 // smaller one to the file, so it is rounded up; the exact one is written after.
 func (p *properties) quota(quota *int64, period *uint64) {
 	usec := uint64(100000)
-	if isSetU(period) {
+	if set(period) {
 		usec = *period
 		if p.version >= 242 {
 			p.add("CPUQuotaPeriodUSec", usec)
 		}
 	}
-	if !isSet(quota) {
+	if !set(quota) {
 		return
 	}
 	perSecond := uint64(math.MaxUint64)
@@ -110,12 +141,12 @@ func (p *properties) quota(quota *int64, period *uint64) {
 
 // numbers adds a list of CPUs or nodes as the bit array that systemd takes, lowest first.
 func (p *properties) numbers(name, list string) error {
-	l, err := ParseList(list)
+	l, err := limits.ParseNumbers(list)
 	if err != nil {
-		return invalid(name, list, "%w", err)
+		return invalid(name, list, err)
 	}
 	var bits []byte
-	for n := range l.set() {
+	for n := range l.Set() {
 		for len(bits) <= n/8 {
 			bits = append(bits, 0)
 		}
@@ -127,15 +158,15 @@ func (p *properties) numbers(name, list string) error {
 
 func (p *properties) memory(m *specs.LinuxMemory) {
 	if !p.v2 {
-		if isSet(m.Limit) {
+		if set(m.Limit) {
 			p.add("MemoryLimit", infinite(*m.Limit))
 		}
 		return
 	}
-	for _, s := range memoryV2(m) {
+	for _, s := range limits.MemoryV2(m) {
 		// A sum without a memory limit is for the file alone: the limit must be read from there.
-		if v, err := parseUint(s.value); err == nil && !strings.HasPrefix(s.value, "+") {
-			p.add(unifiedNames[s.file], v)
+		if v, err := number(s.Value); err == nil && !strings.HasPrefix(s.Value, "+") {
+			p.add(unifiedNames[s.File], v)
 		}
 	}
 }
@@ -153,9 +184,9 @@ func (p *properties) unified(files map[string]string) error {
 		name, known := unifiedNames[file]
 		switch {
 		case known:
-			v, err := parseUint(value)
+			v, err := number(value)
 			if err != nil {
-				return invalid("unified resource "+file, value, "it is not a number")
+				return invalid(file, value, err)
 			}
 			p.add(name, v)
 		case file == "cpuset.cpus":
@@ -169,7 +200,7 @@ func (p *properties) unified(files map[string]string) error {
 		case file == "cpu.max":
 			quota, period, err := parseCPUMax(value)
 			if err != nil {
-				return invalid("unified resource cpu.max", value, "%w", err)
+				return invalid(file, value, err)
 			}
 			p.quota(&quota, &period)
 		}
@@ -199,19 +230,19 @@ func (p *properties) devices(r *specs.LinuxResources) error {
 	if r != nil {
 		list = r.Devices
 	}
-	rules, err := parseRules(list)
+	rules, err := devices.Parse(list)
 	if err != nil {
 		return err
 	}
-	if allowsAll(rules) {
+	if devices.AllowsAll(rules) {
 		p.add("DevicePolicy", "auto")
 		return nil
 	}
 	type entry struct{ Path, Access string }
 	var allow []entry
 	groups, _ := os.ReadFile("/proc/devices")
-	for _, r := range append(rules, defaultDevices...) {
-		if path := r.node(groups); r.allow && path != "" {
+	for _, r := range append(rules, devices.Defaults...) {
+		if path := node(r, groups); r.Allow && path != "" {
 			_, access, _ := strings.Cut(r.String()[2:], " ")
 			allow = append(allow, entry{path, access})
 		}
@@ -223,15 +254,15 @@ func (p *properties) devices(r *specs.LinuxResources) error {
 
 // node names what a rule is about as systemd does: a device by its number, all of a driver by the
 // driver's name in /proc/devices, all by a star. "" if it can't be named.
-func (r rule) node(procDevices []byte) string {
-	kind := map[byte]string{'b': "block", 'c': "char"}[r.kind]
+func node(r devices.Rule, procDevices []byte) string {
+	kind := map[byte]string{'b': "block", 'c': "char"}[r.Kind]
 	switch {
 	case kind == "":
 		return ""
-	case r.major < 0:
+	case r.Major < 0:
 		return kind + "-*"
-	case r.minor >= 0:
-		return fmt.Sprintf("/dev/%s/%d:%d", kind, r.major, r.minor)
+	case r.Minor >= 0:
+		return fmt.Sprintf("/dev/%s/%d:%d", kind, r.Major, r.Minor)
 	}
 	section := ""
 	for line := range strings.Lines(string(procDevices)) {
@@ -239,17 +270,17 @@ func (r rule) node(procDevices []byte) string {
 		switch {
 		case strings.HasSuffix(line, "devices:\n"):
 			section = strings.ToLower(strings.TrimSuffix(f[0], "acter"))
-		case len(f) == 2 && section == kind && f[0] == itoa(r.major):
+		case len(f) == 2 && section == kind && f[0] == strconv.FormatInt(r.Major, 10):
 			return kind + "-" + f[1]
 		}
 	}
 	return ""
 }
 
-// annotationProperties reads the annotations named org.systemd.property.NAME. The value is in the text
+// Properties reads the annotations named org.systemd.property.NAME. The value is in the text
 // form of D-Bus ("uint64 5", "'text'"); a NAME that ends in Sec takes seconds where systemd has USec.
-func annotationProperties(annotations map[string]string) ([]systemd.Property, error) {
-	var list []systemd.Property
+func Properties(annotations map[string]string) ([]sd.Property, error) {
+	var list []sd.Property
 	for _, key := range slices.Sorted(maps.Keys(annotations)) {
 		name, ok := strings.CutPrefix(key, "org.systemd.property.")
 		if !ok {
@@ -269,7 +300,7 @@ func annotationProperties(annotations map[string]string) ([]systemd.Property, er
 			}
 			name = base + "USec"
 		}
-		list = append(list, systemd.Property{Name: name, Value: value})
+		list = append(list, sd.Property{Name: name, Value: value})
 	}
 	return list, nil
 }

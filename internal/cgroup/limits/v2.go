@@ -1,4 +1,4 @@
-package cgroup
+package limits
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 
 // The files of the v2 controllers: Documentation/admin-guide/cgroup-v2.rst of the kernel.
 
-func cpuV2(c *specs.LinuxCPU) []setting {
-	var s []setting
-	add := func(file, value string) { s = append(s, setting{controller: "cpu", file: file, value: value}) }
+func cpuV2(c *specs.LinuxCPU) []Setting {
+	var s []Setting
+	add := func(file, value string) { s = append(s, Setting{Controller: "cpu", File: file, Value: value}) }
 	if c.Idle != nil && *c.Idle == 0 {
 		add("cpu.idle", "0")
 	}
@@ -42,8 +42,8 @@ func cpuV2(c *specs.LinuxCPU) []setting {
 	return s
 }
 
-// mergeCPUMax completes "QUOTA PERIOD", either of which may be missing, from what cpu.max holds.
-func mergeCPUMax(value, old string) string {
+// MergeCPUMax completes "QUOTA PERIOD", either of which may be missing, from what cpu.max holds.
+func MergeCPUMax(value, old string) string {
 	quota, period, _ := strings.Cut(value, " ")
 	oldQuota, oldPeriod, _ := strings.Cut(strings.TrimSpace(old), " ")
 	if quota == "" {
@@ -71,10 +71,10 @@ func Weight(shares uint64) uint64 {
 	return uint64(math.Ceil(math.Pow(10, (l*l+125*l)/612-7.0/34)))
 }
 
-// memoryV2: swappiness has no v2 file, and the OOM killer can't be turned off (Check warns).
-func memoryV2(m *specs.LinuxMemory) []setting {
-	var s []setting
-	add := func(file, value string) { s = append(s, setting{controller: "memory", file: file, value: value}) }
+// MemoryV2: swappiness has no v2 file, and the OOM killer can't be turned off (Check warns).
+func MemoryV2(m *specs.LinuxMemory) []Setting {
+	var s []Setting
+	add := func(file, value string) { s = append(s, Setting{Controller: "memory", File: file, Value: value}) }
 	if isSet(m.Limit) {
 		add("memory.max", maxOr(*m.Limit))
 	}
@@ -97,8 +97,8 @@ func memoryV2(m *specs.LinuxMemory) []setting {
 	return s
 }
 
-// swapAbove turns "+TOTAL" into what memory.swap.max takes: the part above the memory limit.
-func swapAbove(total string, memory uint64) (string, error) {
+// SwapAbove turns "+TOTAL" into what memory.swap.max takes: the part above the memory limit.
+func SwapAbove(total string, memory uint64) (string, error) {
 	n, err := strconv.ParseUint(strings.TrimPrefix(total, "+"), 10, 64)
 	if err != nil {
 		return "", err
@@ -112,8 +112,8 @@ func swapAbove(total string, memory uint64) (string, error) {
 	return utoa(n - memory), nil
 }
 
-func ioV2(b *specs.LinuxBlockIO) []setting {
-	var s []setting
+func ioV2(b *specs.LinuxBlockIO) []Setting {
+	var s []Setting
 	if b.Weight != nil && *b.Weight != 0 {
 		s = append(s, ioWeight("", *b.Weight))
 	}
@@ -122,11 +122,11 @@ func ioV2(b *specs.LinuxBlockIO) []setting {
 			s = append(s, ioWeight(fmt.Sprintf("%d:%d ", w.Major, w.Minor), *w.Weight))
 		}
 	}
-	for _, t := range throttles(b) {
-		for _, d := range t.devices {
+	for _, t := range Throttles(b) {
+		for _, d := range t.Devices {
 			// Rate 0 takes the limit away, as on v1.
 			rate := pick(d.Rate == 0, "max", utoa(d.Rate))
-			s = append(s, setting{controller: "io", file: "io.max", value: fmt.Sprintf("%d:%d %s=%s", d.Major, d.Minor, t.v2, rate)})
+			s = append(s, Setting{Controller: "io", File: "io.max", Value: fmt.Sprintf("%d:%d %s=%s", d.Major, d.Minor, t.V2, rate)})
 		}
 	}
 	return s
@@ -134,9 +134,9 @@ func ioV2(b *specs.LinuxBlockIO) []setting {
 
 // ioWeight: where BFQ schedules, io.bfq.weight takes the specification's number (10–1000) as it is;
 // elsewhere io.weight has a range of its own.
-func ioWeight(device string, weight uint16) setting {
-	return setting{controller: "io", file: "io.bfq.weight", value: device + utoa(uint64(weight)),
-		other: "io.weight", otherValue: device + utoa(IOWeight(weight))}
+func ioWeight(device string, weight uint16) Setting {
+	return Setting{Controller: "io", File: "io.bfq.weight", Value: device + utoa(uint64(weight)),
+		Other: "io.weight", OtherValue: device + utoa(IOWeight(weight))}
 }
 
 // IOWeight stretches a blkio weight (10–1000) over the range of io.weight (1–10000), linearly.
@@ -147,21 +147,21 @@ func IOWeight(weight uint16) uint64 {
 	return 1 + (uint64(weight)-10)*9999/990
 }
 
-func hugetlbV2(limits []specs.LinuxHugepageLimit) []setting {
-	var s []setting
+func hugetlbV2(limits []specs.LinuxHugepageLimit) []Setting {
+	var s []Setting
 	for _, l := range limits {
 		s = append(s,
-			setting{controller: "hugetlb", file: "hugetlb." + l.Pagesize + ".max", value: utoa(l.Limit)},
-			setting{controller: "hugetlb", file: "hugetlb." + l.Pagesize + ".rsvd.max", other: "hugetlb." + l.Pagesize + ".max", value: utoa(l.Limit)})
+			Setting{Controller: "hugetlb", File: "hugetlb." + l.Pagesize + ".max", Value: utoa(l.Limit)},
+			Setting{Controller: "hugetlb", File: "hugetlb." + l.Pagesize + ".rsvd.max", Other: "hugetlb." + l.Pagesize + ".max", Value: utoa(l.Limit)})
 	}
 	return s
 }
 
-// unified settings name their files themselves. They come last and win over what the other fields say.
-func unified(files map[string]string) []setting {
-	var s []setting
+// unifiedFiles: these settings name their files themselves. They come last and win over what the other fields say.
+func unifiedFiles(files map[string]string) []Setting {
+	var s []Setting
 	for _, file := range slices.Sorted(maps.Keys(files)) {
-		s = append(s, setting{file: file, value: strings.TrimSpace(files[file])})
+		s = append(s, Setting{File: file, Value: strings.TrimSpace(files[file])})
 	}
 	return s
 }
