@@ -83,6 +83,7 @@ func create(c *Config, run bool) (_ *Container, err error) {
 	if b.p, err = child.New(); err != nil {
 		return nil, err
 	}
+	b.p.DieAt(c.dieAt)
 	defer func() {
 		if err != nil {
 			b.undo()
