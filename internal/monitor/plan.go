@@ -4,7 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 
+	"gourd/internal/cgroup"
 	"gourd/internal/container"
 	"gourd/internal/runtime"
 
@@ -37,9 +40,41 @@ func Plan(r io.Reader, w io.Writer) error {
 	if err := json.Unmarshal(p.Spec, &raw); err != nil {
 		return err
 	}
-	steps, err := runtime.Plan(&runtime.Config{ID: p.ID, Spec: &spec, Seccomp: raw.Linux.Seccomp, RootFS: p.RootFS, LenientIdmap: true})
+	c := &runtime.Config{ID: p.ID, Spec: &spec, Seccomp: raw.Linux.Seccomp, RootFS: p.RootFS, LenientIdmap: true}
+	if path := spec.Linux.CgroupsPath; path != "" {
+		g, err := cgroup.Load(path, strings.Count(path, ":") == 2)
+		if err != nil {
+			return err
+		}
+		c.Cgroup = plannedCgroup{g}
+	}
+	steps, err := runtime.Plan(c)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(w).Encode(steps)
+}
+
+// plannedCgroup is a cgroup that isn't there: it has the directories that it would have, and for each of
+// its files something to open, so that the plan has the steps that the making has.
+type plannedCgroup struct{ *cgroup.Group }
+
+func (p plannedCgroup) Dir() *os.File { return nil }
+
+func (p plannedCgroup) JoinFiles() ([]*os.File, error) {
+	legacy := map[string]bool{}
+	for controller, dir := range p.Paths() {
+		if controller != "" {
+			legacy[dir] = true
+		}
+	}
+	var files []*os.File
+	for range legacy {
+		f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
 }
