@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"gourd/internal/container"
+	"gourd/internal/runtime/quickjson"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -95,7 +96,7 @@ func LoadBundle(dir string) (*specs.Spec, json.RawMessage, error) {
 // ParseSpec parses the text of a config.json.
 func ParseSpec(b []byte) (*specs.Spec, json.RawMessage, error) {
 	var s bundleSpec
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := quickjson.Unmarshal(b, &s); err != nil {
 		return nil, nil, err
 	}
 	if s.Linux == nil {
