@@ -23,6 +23,10 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	stale, err := e.store.SweepLocks()
+	if err != nil {
+		return err
+	}
 	for _, id := range lost {
 		err = errors.Join(err, e.settleLost(ctx, id))
 	}
@@ -30,7 +34,7 @@ func (e *Engine) Sweep(ctx context.Context) error {
 		err = errors.Join(err, e.store.FinishForget(id, e.forgetAsAsked))
 	}
 	err = errors.Join(err, e.afterReboot(ctx))
-	if len(lost)+len(half) > 0 {
+	if len(lost)+len(half) > 0 || stale {
 		err = errors.Join(err, e.sweepRest())
 	}
 	return err
