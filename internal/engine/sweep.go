@@ -35,7 +35,7 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	}
 	err = errors.Join(err, e.afterReboot(ctx))
 	if len(lost)+len(half) > 0 || stale {
-		err = errors.Join(err, e.sweepRest())
+		err = errors.Join(err, e.sweepRest(), cgroup.RemoveParents(monitorGroup+"/none"))
 	}
 	return err
 }
