@@ -165,7 +165,7 @@ func (e *Engine) dropFailed(id string) {
 	}
 	if live, err := e.store.SetLive(id); err == nil {
 		defer live.Close()
-		os.RemoveAll(e.store.RunDir(id))
 		e.store.Forget(id, e.forget(true))
+		os.RemoveAll(e.store.RunDir(id))
 	}
 }
