@@ -24,6 +24,10 @@ type Cgroup interface {
 	Dir() *os.File
 	// Paths are the directories by controller, "" for the unified hierarchy.
 	Paths() map[string]string
+	// NeedsAttach says that the group comes into being only with Attach, which puts the first process, waiting, into
+	// it: systemd makes no scope without one. Till then there are no JoinFiles and no Dir.
+	NeedsAttach() bool
+	Attach(pid int) error
 }
 
 // Config is a container to make.

@@ -117,6 +117,7 @@ func (b *build) story() []func() error {
 	return []func() error{
 		b.writeEarlyTable, // the child joins its cgroups, and waits
 		b.startChild,      // clone3 into the new namespaces
+		b.attachCgroup,    // with systemd
 		nodes, maps,
 		b.mountRoot,
 		b.askOnRoot,
@@ -252,6 +253,18 @@ func (b *build) cgroupFiles() ([]child.Slot, error) {
 		slots = slots[:len(slots)-1]
 	}
 	return slots, nil
+}
+
+// attachCgroup has systemd make the container's scope around the child, which waits.
+func (b *build) attachCgroup() error {
+	if b.c.Cgroup == nil || !b.c.Cgroup.NeedsAttach() {
+		return nil
+	}
+	if err := b.meetChild(); err != nil {
+		return err
+	}
+	return b.parent("start scope", "systemd owns the cgroups of this machine: it makes the container's, with its limits", func() []string { return []string{"StartTransientUnit"} },
+		func() error { return b.c.Cgroup.Attach(b.pid) })
 }
 
 // startChild starts the child. With a parent-death signal it must be born of a thread that doesn't end before
