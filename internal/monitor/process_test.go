@@ -92,13 +92,13 @@ func TestHeldTerminal(t *testing.T) {
 func privateOf(t *testing.T, pid int) (kib int) {
 	t.Helper()
 	time.Sleep(1500 * time.Millisecond) // until it has settled
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)
-		if f[0] == "Private_Dirty:" { // clean pages are the program's, shared by all monitors
+		if f[0] == "RssAnon:" { // the other pages are the program's, shared by all monitors
 			kib, _ = strconv.Atoi(f[1])
 		}
 	}
