@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -76,6 +77,26 @@ func TestHeldMonitorDoesAll(t *testing.T) {
 	}
 	if log := b.logged(); log != "begin got it\n got bye\n" {
 		t.Errorf("logged %q: the begin of a line must survive", log)
+	}
+}
+
+// What was open in whoever started the container doesn't stay open in its monitor.
+func TestInheritedFilesAreClosed(t *testing.T) {
+	asProcess(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(t, sh("sleep 100"))
+	b.mustStart(control.Request{})
+	w.Close()
+	r.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("somebody still holds the pipe: %v", err)
 	}
 }
 
