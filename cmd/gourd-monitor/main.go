@@ -47,11 +47,33 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := closeInherited(); err != nil {
+		return err
+	}
 	if o.First, err = control.NewConn(3); err != nil {
 		return fmt.Errorf("use descriptor 3 as the engine's connection: %w", err)
 	}
 	o.Hold = true
 	return monitor.Run(store, id, o)
+}
+
+// closeInherited closes what the starter's starter has left open (a script's lock, a pipe that somebody
+// reads to its end): a monitor lives long. Descriptors of this program's own are close-on-exec.
+func closeInherited() error {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("list open files: %w", err)
+	}
+	for _, name := range names {
+		fd, err := strconv.Atoi(name.Name())
+		if err != nil || fd <= 3 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
+	return nil
 }
 
 // parse reads the command line. There is no help: gourd is what reads this one's words.

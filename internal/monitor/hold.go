@@ -60,18 +60,15 @@ func (m *monitor) wantsHold() bool {
 	return !m.isHeld || m.worked.Load() && privateMemory() > maxPrivate
 }
 
-// privateMemory is this process's private memory in KiB (smaps_rollup, proc_pid_smaps(5)); 0 if unknown.
-// Clean pages are the program's file, which all monitors share.
+// privateMemory is this process's anonymous memory in KiB (RssAnon, proc_pid_status(5)); 0 if unknown.
+// Pages of the program's file, which all monitors share, don't count.
 func privateMemory() (kib int) {
-	f, err := os.Open("/proc/self/smaps_rollup")
+	b, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0
 	}
-	defer f.Close()
-	var b [2048]byte
-	n, _ := f.Read(b[:])
-	for line := range strings.Lines(string(b[:n])) {
-		if f := strings.Fields(line); len(f) > 1 && f[0] == "Private_Dirty:" {
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "RssAnon:" {
 			kib, _ = strconv.Atoi(f[1])
 		}
 	}

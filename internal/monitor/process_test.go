@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -79,6 +80,26 @@ func TestHeldMonitorDoesAll(t *testing.T) {
 	}
 }
 
+// What was open in whoever started the container doesn't stay open in its monitor.
+func TestInheritedFilesAreClosed(t *testing.T) {
+	asProcess(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := unix.FcntlInt(w.Fd(), unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
+	}
+	b := newBox(t, sh("sleep 100"))
+	b.mustStart(control.Request{})
+	w.Close()
+	r.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if _, err := r.Read(make([]byte, 1)); err != io.EOF {
+		t.Errorf("somebody still holds the pipe: %v", err)
+	}
+}
+
 func TestHeldTerminal(t *testing.T) {
 	asProcess(t)
 	b := newBox(t, sh("while read l; do stty size; done"), withTerminal, withStdin)
@@ -92,13 +113,13 @@ func TestHeldTerminal(t *testing.T) {
 func privateOf(t *testing.T, pid int) (kib int) {
 	t.Helper()
 	time.Sleep(1500 * time.Millisecond) // until it has settled
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)
-		if f[0] == "Private_Dirty:" { // clean pages are the program's, shared by all monitors
+		if f[0] == "RssAnon:" { // the other pages are the program's, shared by all monitors
 			kib, _ = strconv.Atoi(f[1])
 		}
 	}

@@ -243,13 +243,24 @@ func TestRandomBytesComeBack(t *testing.T) {
 				data[i] = "xé"[r.IntN(3)]
 			}
 		}
-		roundTrip(t, data, r.IntN(30000)+1)
+		roundTrip(t, t.TempDir(), data, r.IntN(30000)+1)
 	}
 }
 
-func roundTrip(t testing.TB, data []byte, piece int) {
+// roundTrip uses and empties dir.
+func roundTrip(t testing.TB, dir string, data []byte, piece int) {
 	t.Helper()
-	path, w := newLog(t, Limits{Size: 50 << 10, Files: 50})
+	path := filepath.Join(dir, "log")
+	w, err := Open(path, Limits{Size: 50 << 10, Files: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		w.Close()
+		for n := range 50 {
+			os.Remove(Rotated(path, n))
+		}
+	}()
 	s := w.Stream("stdout", nil)
 	for rest := data; len(rest) > 0; {
 		n := min(piece, len(rest))
@@ -274,8 +285,9 @@ func FuzzRoundTrip(f *testing.F) {
 	f.Add([]byte("one\ntwo"), 1)
 	f.Add([]byte("\xff\xc3\n\xe2\x80\xa8"), 2)
 	f.Add(bytes.Repeat([]byte("é"), 9000), 16383)
+	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte, piece int) {
-		roundTrip(t, data, max(1, piece%40000))
+		roundTrip(t, dir, data, max(1, piece%40000))
 	})
 }
 
