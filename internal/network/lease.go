@@ -37,8 +37,10 @@ func (n *Networks) lease(r *record, id string, want netip.Addr) (netip.Addr, err
 			return netip.Addr{}, &container.Error{Verb: "lease address", Object: a.String(), Cause: err}
 		}
 	}
-	return netip.Addr{}, &container.Error{Verb: "lease address in network", Object: r.Name, Kind: container.ErrInUse,
-		Cause: fmt.Errorf("all addresses of %v are taken", r.Subnet), Hint: "remove containers, or set a larger network.subnet in gourd.toml"}
+	return netip.Addr{}, &container.Error{
+		Verb: "lease address in network", Object: r.Name, Kind: container.ErrInUse,
+		Cause: fmt.Errorf("all addresses of %v are taken", r.Subnet), Hint: "remove containers, or set a larger network.subnet in gourd.toml",
+	}
 }
 
 func (n *Networks) leaseExact(r *record, id string, want netip.Addr) error {
