@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"gourd/internal/container"
+	"gourd/internal/runtime/quickjson"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,10 @@ type Cgroup interface {
 	Dir() *os.File
 	// Paths are the directories by controller, "" for the unified hierarchy.
 	Paths() map[string]string
+	// NeedsAttach says that the group comes into being only with Attach, which puts the first process, waiting, into
+	// it: systemd makes no scope without one. Till then there are no JoinFiles and no Dir.
+	NeedsAttach() bool
+	Attach(pid int) error
 }
 
 // Config is a container to make.
@@ -55,6 +60,9 @@ type Config struct {
 	// ExecFIFO: wait there for StartCreated, possibly from another process, and not for Container.Start.
 	ExecFIFO string
 	StateDir string // for the cache of compiled seccomp filters; "": no cache
+	// Detached are mounts of the caller's, by the Source of the bind that uses them: what comes from another
+	// mount namespace can't be copied in this one.
+	Detached map[string]*os.File
 	// NoNewKeyring keeps the caller's session keyring.
 	NoNewKeyring bool
 	// LenientIdmap mounts a bind with the mount option idmap unmapped, with a notice, where its file
@@ -95,7 +103,7 @@ func LoadBundle(dir string) (*specs.Spec, json.RawMessage, error) {
 // ParseSpec parses the text of a config.json.
 func ParseSpec(b []byte) (*specs.Spec, json.RawMessage, error) {
 	var s bundleSpec
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := quickjson.Unmarshal(b, &s); err != nil {
 		return nil, nil, err
 	}
 	if s.Linux == nil {

@@ -92,6 +92,8 @@ func TestStopSignals(t *testing.T) {
 	g.Must("run", "-d", "--name", "deaf", "--stop-timeout", "1", image, "sleep", "100")
 	g.Must("run", "-d", "--name", "init", "--init", image, "sleep", "100")
 	harness.Eventually(t, "the trap is set", func() bool { return g.Must("logs", "own") == "up" })
+	// Until its handlers are set the kernel drops signals to a pid 1.
+	harness.Eventually(t, "init runs its program", func() bool { return strings.Count(g.Must("top", "init"), "sleep 100") == 2 })
 	g.Must("stop", "own", "deaf", "init")
 	want(t, "its own signal", status(g, "own"), "exited 9")
 	want(t, "no handler", status(g, "deaf"), "exited 137")
@@ -112,6 +114,16 @@ func TestWaitForContainerThatRemovesItself(t *testing.T) {
 		want(t, "wait", g.Must("wait", "box"), "6")
 		// The name is free at once.
 	}
+}
+
+func TestRestartKeepsContainerThatRemovesItself(t *testing.T) {
+	g := harness.New(t)
+	image := g.Busybox()
+	g.Must("run", "-d", "--rm", "--name", "box", image, "sleep", "100")
+	g.Must("restart", "-t", "0", "box")
+	want(t, "restarted", status(g, "box"), "running 0")
+	g.Must("stop", "-t", "0", "box")
+	harness.Eventually(t, "stop removes it", func() bool { return g.Must("ps", "-aq") == "" })
 }
 
 func TestPause(t *testing.T) {
