@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -158,7 +159,8 @@ func testScopeDevices(t *testing.T, g *Group) {
 	t.Helper()
 	for command, want := range map[string]bool{": >/dev/null": true, ": </dev/kmsg": false} {
 		cmd := exec.Command("/bin/sh", "-c", command)
-		if err := StartIn(g.Path(), cmd); err != nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+		if err := g.Start(cmd.SysProcAttr, cmd.Start); err != nil {
 			t.Fatal(err)
 		}
 		if err := cmd.Wait(); (err == nil) != want {

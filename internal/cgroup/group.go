@@ -155,7 +155,7 @@ func (g *Group) dirOf(controller string) *dir {
 
 // unifiedDir is the group's directory in the v2 hierarchy, nil if there is none.
 func (g *Group) unifiedDir() *dir {
-	if n := len(g.dirs); g.dirs[n-1].unified {
+	if n := len(g.dirs); n > 0 && g.dirs[n-1].unified {
 		return &g.dirs[n-1]
 	}
 	return nil

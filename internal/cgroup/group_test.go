@@ -78,8 +78,8 @@ func destroy(t testing.TB, g *Group) {
 func start(t testing.TB, g *Group, script string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command("/bin/sh", "-c", script)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: 0}
-	if err := StartIn(g.Path(), cmd); err != nil {
+	cmd.SysProcAttr = &syscall.SysProcAttr{}
+	if err := g.Start(cmd.SysProcAttr, cmd.Start); err != nil {
 		t.Fatal(err)
 	}
 	return cmd
@@ -325,37 +325,75 @@ func TestDelegation(t *testing.T) {
 	}
 }
 
-func TestJoinSelfMovesAllThreads(t *testing.T) {
+// TestLeavingTheStartersGroups runs this same test program once more, in the groups of a starter.
+func TestLeavingTheStartersGroups(t *testing.T) {
 	needRoot(t)
-	if os.Getenv("GOURD_TEST_JOIN") != "" {
-		path := os.Getenv("GOURD_TEST_JOIN")
-		for range 2 { // the second time nothing is to be done
-			before := time.Now()
-			if err := JoinSelf(path); err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("joined in %v", time.Since(before))
+	starter, path := newGroup(t, "starter", nil), parent+"/apart"
+	g, err := Load(path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer destroy(t, g)
+	for _, how := range []string{"join", "start"} {
+		cmd := exec.Command("/proc/self/exe", "-test.run=TestHelperLeaves", "-test.v")
+		cmd.Env = append(os.Environ(), "GOURD_TEST_HOW="+how, "GOURD_TEST_PATH="+path, "GOURD_TEST_STARTER="+starter.Path())
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := starter.Start(cmd.SysProcAttr, cmd.Start); err != nil {
+			t.Fatal(err)
 		}
-		b, _ := os.ReadFile("/proc/self/cgroup")
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("%s: %v\n%s", how, err, out.String())
+		}
+		t.Log(out.String())
+	}
+}
+
+// TestHelperLeaves is what TestLeavingTheStartersGroups runs: it begins in the starter's groups.
+func TestHelperLeaves(t *testing.T) {
+	path := os.Getenv("GOURD_TEST_PATH")
+	if path == "" {
+		t.Skip("run by TestLeavingTheStartersGroups")
+	}
+	in := func(pid int) (n int) {
+		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
 		for _, m := range parseProcCgroup(b) {
-			t.Logf("%v %s", m.controllers, m.path)
+			if m.path == os.Getenv("GOURD_TEST_STARTER") {
+				t.Errorf("still in the starter's group: %v", m)
+			}
+			if m.path == path {
+				n++
+			}
 		}
-		g, _ := Load(path, false)
-		if pids, err := g.Pids(false); err != nil || !slices.Contains(pids, os.Getpid()) {
-			t.Fatalf("not in %s: %v %v", path, pids, err)
+		return n
+	}
+	l, _ := detect()
+	if os.Getenv("GOURD_TEST_HOW") == "start" {
+		cmd := exec.Command("/bin/sleep", "100")
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+		begin := time.Now()
+		if err := StartApart(path, cmd.SysProcAttr, cmd.Start); err != nil {
+			t.Fatal(err)
 		}
+		t.Logf("started in %v", time.Since(begin))
+		if n := in(cmd.Process.Pid); n != len(l.hierarchies) {
+			t.Errorf("the child is in %d of %d groups", n, len(l.hierarchies))
+		}
+		cmd.Process.Kill()
+		cmd.Wait()
 		return
 	}
-	path := parent + "/self"
-	cmd := exec.Command("/proc/self/exe", "-test.run=TestJoinSelfMovesAllThreads", "-test.v")
-	cmd.Env = append(os.Environ(), "GOURD_TEST_JOIN="+path)
-	out, err := cmd.CombinedOutput()
-	t.Logf("%s", out)
-	if err != nil {
-		t.Error(err)
+	for range 2 { // the second time nothing is to be done
+		begin := time.Now()
+		if err := JoinSelf(path); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("joined in %v", time.Since(begin))
 	}
-	g, _ := Load(path, false)
-	destroy(t, g)
+	if n := in(os.Getpid()); n != len(l.hierarchies) {
+		t.Errorf("in %d of %d groups", n, len(l.hierarchies))
+	}
 }
 
 func TestListNamesOrphans(t *testing.T) {

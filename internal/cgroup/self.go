@@ -3,7 +3,6 @@ package cgroup
 import (
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -15,28 +14,39 @@ import (
 	"gourd/internal/container"
 )
 
-// JoinSelf puts this process, all its threads, into the group at path in every hierarchy, making it
-// where it is missing. Where it is already (StartIn gave birth to it there) that is one read of
-// /proc/self/cgroup; else the kernel may take 12 ms.
+// JoinSelf takes this process, all its threads, out of whatever groups its starter was in and puts it
+// into the group at path, making that where it is missing. In hierarchies whose root it is in it stays:
+// nothing there limits it or dies with anybody. Where StartApart gave birth to it there is nothing to
+// do but to read /proc/self/cgroup; else the kernel may take 12 ms.
 func JoinSelf(path string) error {
-	g, err := Load(path, false)
+	g, err := apart(path)
 	if err != nil {
 		return err
 	}
-	b, err := os.ReadFile("/proc/self/cgroup")
-	if err != nil {
-		return &container.Error{Verb: "join cgroup", Object: path, Cause: err}
-	}
-	members := parseProcCgroup(b)
 	for _, d := range g.dirs {
-		if slices.ContainsFunc(members, func(m membership) bool { return d.isMember(m) && m.path == g.path }) {
-			continue
-		}
 		if err := d.joinSelf(g.path); err != nil {
 			return &container.Error{Verb: "join cgroup", Object: d.path, Cause: err}
 		}
 	}
 	return nil
+}
+
+// apart is the group at path in those hierarchies only where this process is neither in the root nor
+// in the group.
+func apart(path string) (*Group, error) {
+	g, err := Load(path, false)
+	if err != nil {
+		return nil, err
+	}
+	b, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, &container.Error{Verb: "find own cgroup", Cause: err}
+	}
+	members := parseProcCgroup(b)
+	g.dirs = slices.DeleteFunc(g.dirs, func(d dir) bool {
+		return slices.ContainsFunc(members, func(m membership) bool { return d.isMember(m) && (m.path == "/" || m.path == g.path) })
+	})
+	return g, nil
 }
 
 // isMember says whether a line of /proc/PID/cgroup is about this hierarchy.
@@ -62,35 +72,47 @@ func (d dir) joinSelf(path string) error {
 	return err
 }
 
-// StartIn starts a command as a process that is in the group at path from its first moment, without
-// the wait that moving a running one costs: on v1 a thread of this process enters the group, starts it
-// (a child is born where the thread that forks it is) and comes back; on v2 clone3 does it.
-func StartIn(path string, cmd *exec.Cmd) error {
-	g, err := Load(path, false)
+// StartApart has start start a process that shares no group with this one, from its first moment: a
+// monitor must not die with the service that somebody ran gourd in, nor count as part of it. It is in
+// the group at path in every hierarchy where this process is not in the root. Moving a running process
+// costs up to 12 ms; this does not.
+//
+// start may be called again if it failed because the group was just taken away. It must use attr.
+func StartApart(path string, attr *syscall.SysProcAttr, start func() error) error {
+	g, err := apart(path)
 	if err != nil {
 		return err
 	}
-	defer g.Close()
-	var files []*os.File
+	return g.Start(attr, start)
+}
+
+// Start has start start a process that is born in the group: on v1 a thread of this process enters the
+// group, runs start (a child is born where the thread that forks it is) and comes back; on v2 clone3
+// does it, by what is set in attr. As for start, see StartApart.
+func (g *Group) Start(attr *syscall.SysProcAttr, start func() error) error {
+	var err error
 	for range 3 { // an empty group may be taken away at any moment
-		if files, err = g.door(); !gone(err) {
+		if err = g.startOnce(attr, start); !gone(err) {
 			break
 		}
 	}
+	return err
+}
+
+func (g *Group) startOnce(attr *syscall.SysProcAttr, start func() error) error {
+	files, err := g.door()
 	if err != nil {
 		return err
 	}
 	defer closeAll(files)
 	if dir := g.Dir(); dir != nil {
-		if cmd.SysProcAttr == nil {
-			cmd.SysProcAttr = &syscall.SysProcAttr{}
-		}
-		cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+		defer g.Close()
+		attr.UseCgroupFD, attr.CgroupFD = true, int(dir.Fd())
 	}
 	if len(files) == 0 {
-		return cmd.Start()
+		return start()
 	}
-	return g.startOnThread(cmd, files)
+	return g.startOnThread(files, start)
 }
 
 // door makes the directories and opens what there is to join.
@@ -103,9 +125,8 @@ func (g *Group) door() ([]*os.File, error) {
 	return g.JoinFiles()
 }
 
-// startOnThread enters the v1 groups with one thread, starts the command on it, and brings the thread
-// back, so that no thread of ours is in the group when somebody freezes or kills it.
-func (g *Group) startOnThread(cmd *exec.Cmd, files []*os.File) (err error) {
+// startOnThread enters the v1 groups with one thread, calls start on it, and brings the thread back, so that no thread of ours is in the group when somebody freezes or kills it.
+func (g *Group) startOnThread(files []*os.File, start func() error) (err error) {
 	runtime.LockOSThread()
 	home, err := g.home()
 	if err != nil {
@@ -124,7 +145,7 @@ func (g *Group) startOnThread(cmd *exec.Cmd, files []*os.File) (err error) {
 	if err := enter(files); err != nil {
 		return err
 	}
-	return cmd.Start()
+	return start()
 }
 
 // enter moves the calling thread.

@@ -88,11 +88,17 @@ func (e *Engine) forget(volumes bool) func(dir string, r *container.Record) erro
 			}
 		}
 		if r == nil {
-			return e.removeVolumesOf(id)
+			return e.store.RemoveVolumesOf(id)
 		}
 		if !volumes {
 			return nil
 		}
-		return e.store.RemoveVolumes(r)
+		return e.store.RemoveVolumesIn(r)
 	}
+}
+
+// forgetAsAsked is forget for the sweep, which finds a removal that was cut short: volumes go only where
+// that was certainly asked for, with --rm.
+func (e *Engine) forgetAsAsked(dir string, r *container.Record) error {
+	return e.forget(r != nil && r.AutoRemove)(dir, r)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"gourd/internal/cgroup"
 	"gourd/internal/container"
 	"gourd/internal/container/control"
 )
@@ -36,6 +37,9 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 	monitor := e.monitorPath()
 	if monitor == "" {
 		return nil, errNoMonitor("start container " + r.Name)
+	}
+	if err := e.refreshResolv(r); err != nil {
+		return nil, err
 	}
 	var notices []string
 	if r.Network.Mode == modeBridge {
@@ -83,6 +87,10 @@ func (e *Engine) startable(r *container.Record) error {
 	return nil
 }
 
+// monitorGroup is the cgroup of all monitors: whatever gourd was started by, a service that stops or a
+// container that is full, its monitors don't go with it.
+const monitorGroup = "/gourd/monitors"
+
 // launch starts the container's monitor and returns the first connection to it. The monitor is a process
 // of its own in every respect: nothing that ends gourd, its terminal or its session reaches it.
 func (e *Engine) launch(monitor string, r *container.Record) (*control.Conn, error) {
@@ -109,8 +117,12 @@ func (e *Engine) launch(monitor string, r *container.Record) (*control.Conn, err
 		return nil, fail(err)
 	}
 	defer null.Close()
-	p, err := os.StartProcess(monitor, append(args, r.ID), &os.ProcAttr{
-		Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")}, Files: []*os.File{null, null, null, theirs}, Sys: attr,
+	var p *os.Process
+	err = cgroup.StartApart(monitorGroup, attr, func() (err error) {
+		p, err = os.StartProcess(monitor, append(args, r.ID), &os.ProcAttr{
+			Dir: "/", Env: []string{"PATH=" + os.Getenv("PATH")}, Files: []*os.File{null, null, null, theirs}, Sys: attr,
+		})
+		return err
 	})
 	if err != nil {
 		conn.Close()

@@ -81,20 +81,35 @@ func (e *Engine) Kill(ctx context.Context, ref, signal string) error {
 	return err
 }
 
-// Restart stops the container if it runs and starts it. A container with AutoRemove is kept.
+// Restart stops the container if it runs and starts it. One that is removed when it ends (--rm) is kept
+// this once.
 func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
 	r, err := e.load(ref)
 	if err != nil {
 		return err
 	}
-	if r.AutoRemove && e.store.Live(r.ID) {
-		return &container.Error{Verb: "restart container", Object: r.Name, Kind: container.ErrConflict,
-			Cause: errText("it is removed when it ends (--rm)"), Hint: "run it anew"}
+	keep := r.AutoRemove && e.store.Live(r.ID)
+	if keep {
+		if err := e.setAutoRemove(r.ID, false); err != nil {
+			return err
+		}
 	}
-	if err := e.Stop(ctx, r.ID, o); err != nil {
+	err = e.Stop(ctx, r.ID, o)
+	if keep {
+		err = errors.Join(err, e.setAutoRemove(r.ID, true))
+	}
+	if err != nil {
 		return err
 	}
 	_, err = e.Start(ctx, r.ID, Attach{})
+	return err
+}
+
+func (e *Engine) setAutoRemove(id string, on bool) error {
+	_, err := e.store.Update(id, func(r *container.Record) error {
+		r.AutoRemove = on
+		return nil
+	})
 	return err
 }
 

@@ -3,6 +3,8 @@ package linux
 import (
 	"fmt"
 	"os"
+	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,7 +28,10 @@ func SetAttr(mount int, recursive bool, attr *unix.MountAttr) error {
 	if recursive {
 		flags |= unix.AT_RECURSIVE
 	}
-	return unix.MountSetattr(mount, "", flags, attr)
+	var empty [1]byte
+	_, _, errno := syscall.RawSyscall6(unix.SYS_MOUNT_SETATTR, uintptr(mount), uintptr(unsafe.Pointer(&empty)), uintptr(flags),
+		uintptr(unsafe.Pointer(attr)), unsafe.Sizeof(*attr), 0)
+	return orNil(errno)
 }
 
 // Option is one parameter of a file system, as fsconfig(2) takes it: a flag, a string, or a descriptor.
@@ -49,10 +54,8 @@ func Mount(fstype string, attrs int, options ...Option) (int, error) {
 		switch {
 		case o.IsFD:
 			err = unix.FsconfigSetFd(fs, o.Key, o.FD)
-		case o.Value == "":
-			err = unix.FsconfigSetFlag(fs, o.Key)
 		default:
-			err = unix.FsconfigSetString(fs, o.Key, o.Value)
+			err = fsconfig(fs, o.Key, o.Value)
 		}
 		if err != nil {
 			return -1, fmt.Errorf("set option %s of %s: %w%s", o.Key, fstype, err, fsLog(fs))
@@ -61,7 +64,7 @@ func Mount(fstype string, attrs int, options ...Option) (int, error) {
 	if err := unix.FsconfigCreate(fs); err != nil {
 		return -1, fmt.Errorf("create %s: %w%s", fstype, err, fsLog(fs))
 	}
-	fd, err := unix.Fsmount(fs, unix.FSMOUNT_CLOEXEC, attrs)
+	fd, err := raw(unix.SYS_FSMOUNT, uintptr(fs), unix.FSMOUNT_CLOEXEC, uintptr(attrs), 0, 0)
 	if err != nil {
 		return -1, fmt.Errorf("fsmount %s: %w%s", fstype, err, fsLog(fs))
 	}

@@ -13,22 +13,22 @@ func newBackend(s *container.Store, r *container.Record, f *Foreign) (backend, e
 	return newNative(s, r), nil
 }
 
-// forget deletes what a container that is hidden already has on disk: its writable layer, its anonymous
-// volumes and its directory.
+// forget deletes the files of a container that is hidden already, its writable layer and its anonymous
+// volumes (--rm).
 func (m *monitor) forget() error {
 	return m.store.FinishForget(m.record.ID, func(_ string, r *container.Record) error {
 		if r == nil {
 			r = m.record
 		}
 		if r.Driver != "" {
-			driver, err := snapshot.Open(m.store.Root, r.Driver)
+			d, err := snapshot.Open(m.store.Root, r.Driver)
 			if err != nil {
 				return err
 			}
-			if err := driver.Remove(r.ID); err != nil {
+			if err := d.Remove(r.ID); err != nil {
 				return err
 			}
 		}
-		return m.store.RemoveVolumes(r)
+		return m.store.RemoveVolumesIn(r)
 	})
 }

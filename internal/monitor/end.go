@@ -41,6 +41,10 @@ func (m *monitor) failed(id string, err error) *control.Reply {
 func (m *monitor) end() error {
 	m.init.exit.OOMKilled = m.backend.oomKilled()
 	var hidden error
+	// restart keeps a container that would remove itself (--rm), and says so in the record.
+	if r, err := m.store.Load(m.record.ID); err == nil {
+		m.record.AutoRemove = r.AutoRemove
+	}
 	if m.record.AutoRemove {
 		_, hidden = m.store.Hide(m.record.ID)
 	} else {

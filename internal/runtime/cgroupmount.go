@@ -27,7 +27,7 @@ func (b *build) writeCgroupMount(o *mountOptions, dest string) error {
 	var binds []bind
 	for _, dir := range sortedKeys(legacy) {
 		mount := -1
-		err := b.parent("copy cgroup "+hierarchyName(dir), "the container may look at its own limits", []string{fmt.Sprintf("open_tree(%q, OPEN_TREE_CLONE)", dir)},
+		err := b.parent("copy cgroup "+hierarchyName(dir), "the container may look at its own limits", cgroupCall(dir),
 			func() (err error) {
 				mount, err = cgroupBind(dir, o.set|o.setAll)
 				return err
@@ -99,6 +99,10 @@ func cgroupBind(dir string, attrs uint64) (int, error) {
 	return mount, nil
 }
 
+func cgroupCall(dir string) func() []string {
+	return func() []string { return []string{fmt.Sprintf("open_tree(%q, OPEN_TREE_CLONE)", dir)} }
+}
+
 // writeCgroup2 mounts the v2 hierarchy: in a cgroup namespace its root is the container's cgroup; without
 // one, a bind shows only that.
 func (b *build) writeCgroup2(dir string, o *mountOptions, dest string) error {
@@ -108,7 +112,7 @@ func (b *build) writeCgroup2(dir string, o *mountOptions, dest string) error {
 		return nil
 	}
 	mount := -1
-	err := b.parent("copy cgroup", "the container may look at its own limits", []string{fmt.Sprintf("open_tree(%q, OPEN_TREE_CLONE)", dir)}, func() (err error) {
+	err := b.parent("copy cgroup", "the container may look at its own limits", cgroupCall(dir), func() (err error) {
 		mount, err = cgroupBind(dir, o.set|o.setAll)
 		return err
 	})

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"gourd/internal/container"
+	"gourd/internal/runtime/quickjson"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -23,6 +24,10 @@ type Cgroup interface {
 	Dir() *os.File
 	// Paths are the directories by controller, "" for the unified hierarchy.
 	Paths() map[string]string
+	// NeedsAttach says that the group comes into being only with Attach, which puts the first process, waiting, into
+	// it: systemd makes no scope without one. Till then there are no JoinFiles and no Dir.
+	NeedsAttach() bool
+	Attach(pid int) error
 }
 
 // Config is a container to make.
@@ -95,7 +100,7 @@ func LoadBundle(dir string) (*specs.Spec, json.RawMessage, error) {
 // ParseSpec parses the text of a config.json.
 func ParseSpec(b []byte) (*specs.Spec, json.RawMessage, error) {
 	var s bundleSpec
-	if err := json.Unmarshal(b, &s); err != nil {
+	if err := quickjson.Unmarshal(b, &s); err != nil {
 		return nil, nil, err
 	}
 	if s.Linux == nil {

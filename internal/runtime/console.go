@@ -129,7 +129,7 @@ func (b *build) writeDevpts(o *mountOptions, dest string) error {
 
 func (b *build) makeDevpts(o *mountOptions) error {
 	b.ptsMade = true
-	return b.parent("make terminals", "the container's terminals are numbered by itself", []string{`fsopen("devpts")`}, func() (err error) {
+	return b.parent("make terminals", "the container's terminals are numbered by itself", func() []string { return []string{`fsopen("devpts")`} }, func() (err error) {
 		options := make([]linux.Option, 0, len(o.data))
 		for _, d := range o.data {
 			if d, err = b.mapOption(d); err != nil {
@@ -159,7 +159,7 @@ func (b *build) makeConsole() error {
 	if err := b.makeDevpts(&o); err != nil {
 		return err
 	}
-	return b.parent("open terminal", "a terminal whose other end is the user's", []string{"ioctl(TIOCGPTPEER)"}, func() error {
+	return b.parent("open terminal", "a terminal whose other end is the user's", func() []string { return []string{"ioctl(TIOCGPTPEER)"} }, func() error {
 		return b.takeConsole(b.ptsMount)
 	})
 }

@@ -20,6 +20,7 @@ type Process struct {
 	track
 	pidfd int
 	steps []container.Step
+	begun bool // the program has
 
 	once sync.Once
 	ws   unix.WaitStatus
@@ -72,19 +73,23 @@ func (k *Process) Close() {
 	}
 }
 
-// finish keeps the steps and gives back the table: the child needs it no longer.
+// finish gives back the table, which the child needs no longer.
 func (k *Process) finish() {
 	if k.p != nil {
-		k.steps = k.p.Steps()
 		k.p.Close()
 		k.p = nil
 	}
 }
 
-// Steps are the steps that made the container, with times.
+// Steps are the steps that made the container, with times. They are kept in the table's memory until they are asked
+// for the first time after the start, or until Close.
 func (k *Process) Steps() []container.Step {
-	if k.p != nil {
-		return k.p.Steps()
+	if k.p == nil {
+		return k.steps
+	}
+	k.steps = k.p.Steps()
+	if k.begun {
+		k.finish()
 	}
 	return k.steps
 }

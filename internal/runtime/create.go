@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"gourd/internal/container"
 	"gourd/internal/runtime/child"
@@ -35,16 +36,16 @@ type build struct {
 	userNS int
 
 	rootMount      int        // the root tree, detached
-	covers         int        // mounts over the first "/" of the child, the root tree among them
 	root           child.Slot // the same, in the child
 	kit            child.Slot // the tmpfs with our device nodes
 	kitMount       int
-	blank          child.Slot // an empty directory
 	console        *console
 	ptsMount       int // the devpts with the terminal
 	ptsMade        bool
-	staged         bool // a first stage is under way
-	targetFD       int  // exec: the container's first process
+	staged         bool       // a first stage is under way
+	born           chan birth // a start under way in the background
+	cloneStep      int
+	targetFD       int // exec: the container's first process
 	joinFlags      uintptr
 	lastCgroup     child.Slot // `tasks` of the cpu controller
 	joinsLate      bool
@@ -78,6 +79,7 @@ func create(c *Config, run bool) (_ *Container, err error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
+	b.ids = b.knownIDs()
 	if b.p, err = child.New(); err != nil {
 		return nil, err
 	}
@@ -96,27 +98,35 @@ func create(c *Config, run bool) (_ *Container, err error) {
 	return k, k.awaitReady()
 }
 
-// make is the way of a container, as the parent sees it. Where two lines have no order between them, the
-// child's waiting time decides.
+// make is the way of a container, as the parent sees it. The kernel takes most of a millisecond for the new namespaces;
+// meanwhile this side prepares what it can. Where the child's pid is needed, meetChild waits for it.
 func (b *build) make() error {
-	for _, stage := range []func() error{
-		b.writeEarlyTable, // the child joins its cgroups, and waits
-		b.startChild,      // clone3 into the new namespaces
-		b.meetChild,
-		b.mapIDs,
-		b.mountRoot,
-		b.askOnRoot,
-		b.writeMainTable, // and prepare the mounts and files that it uses
-		b.setFromOutside,
-		b.askOnNamespaces,
-		b.runHostHooks,
-		b.p.Release,
-	} {
+	for _, stage := range b.story() {
 		if err := stage(); err != nil {
 			return err
 		}
 	}
-	return nil
+	return b.p.Release()
+}
+
+func (b *build) story() []func() error {
+	nodes, maps := b.makeKit, b.mapIDs
+	if b.ns.joins(unix.CLONE_NEWUSER) { // only its mappings tell the nodes' owners
+		nodes, maps = maps, nodes
+	}
+	return []func() error{
+		b.writeEarlyTable, // the child joins its cgroups, and waits
+		b.startChild,      // clone3 into the new namespaces
+		b.attachCgroup,    // with systemd
+		nodes, maps,
+		b.mountRoot,
+		b.askOnRoot,
+		b.writeMainTable, // and prepare the mounts and files that it uses
+		b.meetChild,
+		b.setFromOutside,
+		b.askOnNamespaces,
+		b.runHostHooks,
+	}
 }
 
 // Plan lists the steps that Create and Start would take, in order, and does nothing.
@@ -125,9 +135,8 @@ func Plan(c *Config) ([]container.Step, error) {
 	if err := b.check(); err != nil {
 		return nil, err
 	}
-	for _, stage := range []func() error{
-		b.writeEarlyTable, b.startChild, b.meetChild, b.mapIDs, b.mountRoot, b.askOnRoot, b.writeMainTable, b.setFromOutside, b.askOnNamespaces,
-	} {
+	b.ids = b.knownIDs()
+	for _, stage := range b.story() {
 		if err := stage(); err != nil {
 			return nil, err
 		}
@@ -136,13 +145,13 @@ func Plan(c *Config) ([]container.Step, error) {
 }
 
 // parent does one step on the host's side.
-func (b *build) parent(name, why string, calls []string, do func() error) error {
+func (b *build) parent(name, why string, calls func() []string, do func() error) error {
 	if !b.plan {
 		if err := do(); err != nil {
 			return stepError(name, err)
 		}
 	}
-	b.p.ParentStep(name, why, calls...)
+	b.p.ParentStep(name, why, calls)
 	return nil
 }
 
@@ -246,6 +255,18 @@ func (b *build) cgroupFiles() ([]child.Slot, error) {
 	return slots, nil
 }
 
+// attachCgroup has systemd make the container's scope around the child, which waits.
+func (b *build) attachCgroup() error {
+	if b.c.Cgroup == nil || !b.c.Cgroup.NeedsAttach() {
+		return nil
+	}
+	if err := b.meetChild(); err != nil {
+		return err
+	}
+	return b.parent("start scope", "systemd owns the cgroups of this machine: it makes the container's, with its limits", func() []string { return []string{"StartTransientUnit"} },
+		func() error { return b.c.Cgroup.Attach(b.pid) })
+}
+
 // startChild starts the child. With a parent-death signal it must be born of a thread that doesn't end before
 // the process does.
 func (b *build) startChild() error {
@@ -258,35 +279,66 @@ func (b *build) startChild() error {
 			s.Cgroup = int(dir.Fd())
 		}
 	}
-	calls := []string{"clone3(" + flagNames(s.Flags) + ")", "execveat(the sealed stub)"}
-	return b.parent("clone", "a process is born into new namespaces: another view of the machine", calls, func() error { return b.spawn(s) })
+	b.cloneStep = b.p.ParentStep("clone", "a process is born into new namespaces: another view of the machine",
+		func() []string { return []string{"clone3(" + flagNames(s.Flags) + ")", "execveat(the sealed stub)"} })
+	if b.plan {
+		return nil
+	}
+	return b.spawn(s)
 }
 
-// spawn starts the stub. Whoever needs its pid calls meetChild first.
-func (b *build) spawn(s child.Spawn) (err error) {
-	start := func() { b.pid, b.pidfd, err = b.p.Start(s) }
-	if b.c.ParentDeath != 0 {
-		onKeeper(start)
-	} else {
-		start()
-	}
+// birth is what a start in the background has come to.
+type birth struct {
+	pid, pidfd int
+	err        error
+	at         time.Time
+}
+
+// spawn starts the stub in the background.
+func (b *build) spawn(s child.Spawn) error {
+	begin, err := b.p.Prepare(s)
 	if err != nil {
 		return err
+	}
+	b.born = make(chan birth, 1)
+	start := func() {
+		pid, pidfd, err := begin()
+		b.born <- birth{pid, pidfd, err, time.Now()}
+	}
+	if b.c.ParentDeath != 0 {
+		keeper() <- start
+	} else {
+		go start()
 	}
 	return b.p.SendEarly()
 }
 
-// meetChild waits for the second stage, where there is one: from then on pid and pidfd are the final ones.
+// meetChild waits for the child: from then on pid and pidfd are the final ones.
 func (b *build) meetChild() error {
-	if b.plan || !b.staged {
+	if err := b.takeBirth(); err != nil || !b.staged || b.plan {
+		return err
+	}
+	b.staged = false
+	return b.takeSecondStage()
+}
+
+// takeBirth waits for the end of spawn's work.
+func (b *build) takeBirth() error {
+	if b.born == nil {
 		return nil
 	}
-	return b.takeSecondStage()
+	n := <-b.born
+	b.born = nil
+	b.pid, b.pidfd = n.pid, n.pidfd
+	b.p.StepDone(b.cloneStep, n.at)
+	if n.err != nil {
+		return stepError("clone", n.err)
+	}
+	return nil
 }
 
 // takeSecondStage waits until the first process has handed over to the second.
 func (b *build) takeSecondStage() error {
-	b.staged = false
 	b.first, b.pid = b.pid, 0
 	unix.Close(b.pidfd)
 	b.pidfd = -1
@@ -332,12 +384,6 @@ var keeper = sync.OnceValue(func() chan func() {
 	return work
 })
 
-func onKeeper(do func()) {
-	done := make(chan struct{})
-	keeper() <- func() { do(); close(done) }
-	<-done
-}
-
 // askOnRoot lets the caller look into the root tree, and change the process accordingly.
 func (b *build) askOnRoot() error {
 	if b.c.OnRoot == nil || b.plan {
@@ -367,6 +413,7 @@ func (b *build) askOnNamespaces() error {
 
 // undo ends a child that isn't finished.
 func (b *build) undo() {
+	b.takeBirth()
 	for _, pid := range []int{b.first, b.pid} {
 		if pid > 0 {
 			unix.Kill(pid, unix.SIGKILL) // not reaped yet, so it is still ours

@@ -54,9 +54,12 @@ func (b *build) makeKit() error {
 		o = parseMountOptions(m.Options)
 	}
 	devices := b.devices()
-	calls := []string{`fsopen("tmpfs")`}
-	for _, d := range devices {
-		calls = append(calls, fmt.Sprintf("mknodat(%q, %d:%d)", d.Path, d.Major, d.Minor))
+	calls := func() []string {
+		list := []string{`fsopen("tmpfs")`}
+		for _, d := range devices {
+			list = append(list, fmt.Sprintf("mknodat(%q, %d:%d)", d.Path, d.Major, d.Minor))
+		}
+		return list
 	}
 	return b.parent("make devices", "a /dev of the container's own, with the few devices it needs", calls, func() error {
 		uid, gid, err := b.ids.root()
@@ -72,7 +75,7 @@ func (b *build) makeKit() error {
 			}
 		}
 		for _, l := range devLinks {
-			if err := unix.Symlinkat(l[0], b.kitMount, l[1]); err != nil {
+			if err := linux.Symlink(l[0], b.kitMount, l[1]); err != nil {
 				return fmt.Errorf("make link /dev/%s: %w", l[1], err)
 			}
 			if err := b.ownNode(l[1], uid, gid); err != nil {
@@ -140,14 +143,14 @@ func (b *build) makeNode(d *specs.LinuxDevice) error {
 	if d.FileMode != nil {
 		mode = uint32(d.FileMode.Perm())
 	}
-	dev := 0
+	dev := uint64(0)
 	if kind != unix.S_IFIFO {
-		dev = int(unix.Mkdev(uint32(d.Major), uint32(d.Minor)))
+		dev = unix.Mkdev(uint32(d.Major), uint32(d.Minor))
 	}
-	if err := unix.Mknodat(b.kitMount, name, kind|mode, dev); err != nil {
+	if err := linux.Mknod(b.kitMount, name, kind|mode, dev); err != nil {
 		return fmt.Errorf("make device %s: %w", d.Path, err)
 	}
-	if err := unix.Fchmodat(b.kitMount, name, mode, 0); err != nil { // mknod obeys this process's umask
+	if err := linux.Chmod(b.kitMount, name, mode); err != nil { // mknod obeys this process's umask
 		return fmt.Errorf("set mode of device %s: %w", d.Path, err)
 	}
 	return b.ownNode(name, uid, gid)
@@ -157,7 +160,7 @@ func (b *build) ownNode(name string, uid, gid int) error {
 	if uid == 0 && gid == 0 {
 		return nil
 	}
-	if err := unix.Fchownat(b.kitMount, name, uid, gid, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+	if err := linux.Chown(b.kitMount, name, uid, gid); err != nil {
 		return fmt.Errorf("set owner of /dev/%s: %w", name, err)
 	}
 	return nil
@@ -208,14 +211,8 @@ func nodeType(t string) (uint32, error) {
 	return 0, invalidSpec("linux.devices", fmt.Errorf("%q is no type of device", t))
 }
 
-// placeKit hands the kit to the child and, where it is not the container's /dev, hides it below the root.
-func (b *build) placeKit() {
-	b.kit = b.p.FD(b.kitMount)
-	if m := b.devMount(); m == nil || !isDevTmpfs(m) {
-		b.p.Step("keep devices ready", "they are bound into the container's own /dev")
-		b.cover(b.kit)
-	}
-}
+// placeKit hands the kit to the child.
+func (b *build) placeKit() { b.kit = b.p.FD(b.kitMount) }
 
 // attachDev attaches the kit as /dev.
 func (b *build) attachDev(o *mountOptions) error {
@@ -232,6 +229,9 @@ func (b *build) finishDev() {
 		if o := parseMountOptions(m.Options); (o.set|o.setAll)&unix.MOUNT_ATTR_RDONLY != 0 {
 			b.setAttr(b.kit, false, unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 		}
+	} else {
+		b.p.Step("keep devices ready", "they are bound into the container's own /dev")
+		b.hide(b.kit, "/sys")
 	}
 	for _, d := range b.devices() {
 		inDev := strings.HasPrefix(path.Clean(d.Path), "/dev/")

@@ -189,6 +189,7 @@ func (e *entry) writeEntry() error {
 }
 
 func (e *entry) startEntry() error {
+	e.cloneStep = e.p.ParentStep("clone", "a process of our own", nil)
 	s := child.Spawn{Cgroup: -1}
 	if e.c.Cgroup != nil {
 		if dir := e.c.Cgroup.Dir(); dir != nil {

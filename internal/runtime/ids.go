@@ -55,18 +55,28 @@ func mapText(list []specs.LinuxIDMapping) string {
 	return b.String()
 }
 
+// knownIDs are the mappings as far as the spec tells them.
+func (b *build) knownIDs() idMap {
+	l := b.spec.Linux
+	return idMap{active: b.ns.has(unix.CLONE_NEWUSER), uids: l.UIDMappings, gids: l.GIDMappings}
+}
+
 // mapIDs writes the mappings of a new user namespace and opens the namespace for idmapped mounts.
 func (b *build) mapIDs() error {
 	l := b.spec.Linux
 	if !b.ns.has(unix.CLONE_NEWUSER) {
 		return nil
 	}
-	b.ids = idMap{active: true, uids: l.UIDMappings, gids: l.GIDMappings}
+	if err := b.meetChild(); err != nil {
+		return err
+	}
 	if b.ns.joins(unix.CLONE_NEWUSER) {
 		return b.readMaps()
 	}
 	return b.parent("map user and group ids", "root in the container is another user on the host",
-		[]string{"write(uid_map, " + strconv.Quote(mapText(l.UIDMappings)) + ")", "write(gid_map, " + strconv.Quote(mapText(l.GIDMappings)) + ")"},
+		func() []string {
+			return []string{"write(uid_map, " + strconv.Quote(mapText(l.UIDMappings)) + ")", "write(gid_map, " + strconv.Quote(mapText(l.GIDMappings)) + ")"}
+		},
 		func() error {
 			if err := linux.WriteProc(b.pid, "uid_map", mapText(l.UIDMappings)); err != nil {
 				return err

@@ -271,6 +271,9 @@ func (s *Store) born(l *Launch, st *State, group *cgroup.Group, pid int) error {
 		return err
 	}
 	st.Pid, st.Start, st.Boot = p.Pid, p.Start, p.Boot
+	if err := group.Attach(pid); err != nil { // the systemd driver needs a process to make a scope for
+		return err
+	}
 	st.CgroupPaths, st.NamespacePaths = group.Paths(), namespacePaths(pid)
 	return s.save(st)
 }

@@ -130,16 +130,25 @@ var capabilityNames = [...]string{
 func capabilitySet(names []string, notice func(string, ...any)) uint64 {
 	var set uint64
 	for _, name := range names {
-		known := false
-		for i, c := range capabilityNames {
-			if strings.TrimPrefix(strings.ToUpper(name), "CAP_") == c {
-				set |= 1 << i
-				known = true
-			}
-		}
-		if !known {
+		n := capabilityNumber(name)
+		if n < 0 {
 			notice("capability %s is not known and left out", name)
+			continue
 		}
+		set |= 1 << n
 	}
 	return set
+}
+
+func capabilityNumber(name string) int {
+	const prefix = "CAP_"
+	if len(name) > len(prefix) && strings.EqualFold(name[:len(prefix)], prefix) {
+		name = name[len(prefix):]
+	}
+	for i, c := range capabilityNames {
+		if strings.EqualFold(name, c) {
+			return i
+		}
+	}
+	return -1
 }

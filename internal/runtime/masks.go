@@ -49,6 +49,12 @@ func (b *build) writeMaskedPaths() {
 	}
 	p := b.p
 	p.Step("mask paths", "what they tell about the machine is none of the container's business")
+	// An empty directory that the masks of directories are copies of.
+	blank := b.newMount("tmpfs", "tmpfs", &mountOptions{
+		set:  unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
+		data: []linux.Option{{Key: "mode", Value: "755"}},
+	})
+	b.hide(blank, "/proc")
 	null, clone, empty := p.Str("null"), unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC, p.Str("")
 	seen := map[string]bool{}
 	for _, name := range b.spec.Linux.MaskedPaths {
@@ -60,7 +66,7 @@ func (b *build) writeMaskedPaths() {
 		rel := b.relative(name)
 		// O_DIRECTORY tells the two kinds apart.
 		p.Call(unix.SYS_OPENAT2, b.root.Value(), rel, b.inRoot(unix.O_PATH|unix.O_DIRECTORY), child.N(openHowSize)).Into(at).OnError(file, unix.ENOTDIR, unix.ENOENT)
-		p.Call(unix.SYS_OPEN_TREE, b.blank.Value(), empty, child.N(clone|unix.AT_EMPTY_PATH)).Into(mask)
+		p.Call(unix.SYS_OPEN_TREE, blank.Value(), empty, child.N(clone|unix.AT_EMPTY_PATH)).Into(mask)
 		b.moveTo(mask, at)
 		p.Goto(next)
 		p.Place(file)
@@ -69,18 +75,4 @@ func (b *build) writeMaskedPaths() {
 		b.moveTo(mask, at)
 		p.Place(next)
 	}
-}
-
-// placeBlank makes the empty tmpfs that the masks of directories are copies of. Copies of a detached mount are
-// possible since Linux 6.15 only, so it is attached below the root tree and goes with the host's mounts.
-func (b *build) placeBlank() {
-	if len(b.spec.Linux.MaskedPaths) == 0 {
-		return
-	}
-	b.p.Step("keep masks ready", "an empty directory that covers others")
-	b.blank = b.newMount("tmpfs", "tmpfs", &mountOptions{
-		set:  unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC,
-		data: []linux.Option{{Key: "mode", Value: "755"}},
-	})
-	b.cover(b.blank)
 }

@@ -210,7 +210,7 @@ func (b *build) writeBind(m *specs.Mount, o *mountOptions, dest string) error {
 		source = filepath.Join(b.c.Bundle, source)
 	}
 	mount, isFile := -1, false
-	err := b.parent("copy mount for "+dest, "a bind shows a directory or file of the host", []string{bindCall(source, o)}, func() (err error) {
+	err := b.parent("copy mount for "+dest, "a bind shows a directory or file of the host", func() []string { return bindCall(source, o) }, func() (err error) {
 		mount, isFile, err = b.openBind(source, m, o)
 		return err
 	})
@@ -223,12 +223,12 @@ func (b *build) writeBind(m *specs.Mount, o *mountOptions, dest string) error {
 	return nil
 }
 
-func bindCall(source string, o *mountOptions) string {
+func bindCall(source string, o *mountOptions) []string {
 	flags := "OPEN_TREE_CLONE"
 	if o.recursive {
 		flags += "|AT_RECURSIVE"
 	}
-	return fmt.Sprintf("open_tree(%q, %s)", source, flags)
+	return []string{fmt.Sprintf("open_tree(%q, %s)", source, flags)}
 }
 
 // openBind copies the mount at source; the caller owns the result.

@@ -10,7 +10,11 @@ import (
 // OnParent runs a function on the thread that makes all processes with a parent-death signal, which the
 // kernel sends when that thread ends: a process that executes another program must do it there
 // (execve(2) ends all other threads).
-func OnParent(do func()) { onKeeper(do) }
+func OnParent(do func()) {
+	done := make(chan struct{})
+	keeper() <- func() { do(); close(done) }
+	<-done
+}
 
 // MountRoot makes the root tree of a container that another runtime builds: a detached mount, whose
 // descriptor the caller attaches and closes. Its ids are not shifted.

@@ -18,7 +18,7 @@ import (
 // prepare what that needs.
 func (b *build) writeMainTable() error {
 	for _, write := range []func() error{
-		b.makeKit, b.makeConsole, b.stdioFiles, // by the parent
+		b.makeConsole, b.stdioFiles, // by the parent
 		b.writeTree,
 		b.writeSystem,
 		b.writeProcess,
@@ -38,7 +38,6 @@ func (b *build) writeTree() error {
 	b.p.Step("leave the host's mounts", "nothing that is mounted here shows on the host, nor the other way")
 	b.p.Call(unix.SYS_MOUNT, child.N(0), b.p.Str("/"), child.N(0), child.N(unix.MS_PRIVATE|unix.MS_REC), child.N(0))
 	b.placeKit()
-	b.placeBlank()
 	b.writeRoot()
 	if err := b.writeMounts(); err != nil {
 		return err
@@ -165,6 +164,11 @@ func (b *build) writeProcess() error {
 		return err
 	}
 	b.writeStdio()
+	if len(proc.Rlimits) > 0 { // some are set from outside
+		if err := b.meetChild(); err != nil {
+			return err
+		}
+	}
 	limits, err := effectiveLimits(b.pid, proc.Rlimits, b.notice)
 	if err != nil {
 		return err
@@ -232,7 +236,7 @@ func (b *build) setFromOutside() error {
 		return nil
 	}
 	value := fmt.Sprint(*b.spec.Process.OOMScoreAdj)
-	return b.parent("set oom score", "who goes first when memory runs out", []string{"write(oom_score_adj, " + value + ")"}, func() error {
+	return b.parent("set oom score", "who goes first when memory runs out", func() []string { return []string{"write(oom_score_adj, " + value + ")"} }, func() error {
 		return linux.WriteProc(b.pid, "oom_score_adj", value)
 	})
 }

@@ -29,7 +29,7 @@ func (b *build) mountRoot() error {
 		}
 	}
 	why := "the floor the container stands on: an image's files"
-	return b.parent("mount root file system", why, rootCalls(fs), func() (err error) {
+	return b.parent("mount root file system", why, func() []string { return rootCalls(fs) }, func() (err error) {
 		if !fs.Overlay && len(fs.Layers) == 1 && fs.Upper == "" {
 			b.rootMount, err = b.plainRoot(fs)
 		} else {
@@ -201,15 +201,17 @@ func (b *build) openLayer(dir string, idmap bool) (int, error) {
 // writeRoot makes the root tree cover the child's "/", and everything that is mounted later land in it.
 func (b *build) writeRoot() {
 	b.root = b.p.FD(b.rootMount)
-	b.p.Step("attach root file system", "another floor to stand on")
-	b.cover(b.root)
+	p := b.p
+	p.Step("attach root file system", "another floor to stand on")
+	p.Call(unix.SYS_MOVE_MOUNT, b.root.Value(), p.Str(""), child.N(unix.AT_FDCWD), p.Str("/"), child.N(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
-// cover attaches a mount over the child's present "/".
-func (b *build) cover(mount child.Slot) {
+// hide attaches a mount to a directory of the host's tree in the child's mount namespace. It goes with that tree, but until
+// then copies can be made of it: of a detached mount only since Linux 6.15. It comes after the spec's mounts: the
+// kernel gives a new proc and sysfs only to those who see the host's.
+func (b *build) hide(mount child.Slot, dir string) {
 	p := b.p
-	b.covers++
-	p.Call(unix.SYS_MOVE_MOUNT, mount.Value(), p.Str(""), child.N(unix.AT_FDCWD), p.Str("/"), child.N(unix.MOVE_MOUNT_F_EMPTY_PATH))
+	p.Call(unix.SYS_MOVE_MOUNT, mount.Value(), p.Str(""), child.N(unix.AT_FDCWD), p.Str(dir), child.N(unix.MOVE_MOUNT_F_EMPTY_PATH))
 }
 
 // writePivot makes the root tree "/" and the host's tree unreachable.
@@ -218,10 +220,7 @@ func (b *build) writePivot() {
 	p.Step("pivot root", "the host's files are gone from sight")
 	p.Call(unix.SYS_FCHDIR, b.root.Value())
 	p.Call(unix.SYS_PIVOT_ROOT, p.Str("."), p.Str("."))
-	// The host's tree lies on the new root now, and what covered its "/" on top of that.
-	for range b.covers {
-		p.Call(unix.SYS_UMOUNT2, p.Str("."), child.N(unix.MNT_DETACH))
-	}
+	p.Call(unix.SYS_UMOUNT2, p.Str("."), child.N(unix.MNT_DETACH)) // the host's tree, which lies on the new root now
 	p.Call(unix.SYS_CHDIR, p.Str("/"))
 	// If anything were left on "/", ".." would lead there.
 	how := child.Struct(p, unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_XDEV})

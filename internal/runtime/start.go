@@ -52,7 +52,8 @@ func (k *Process) started() error {
 	}
 	err := k.ended()
 	if errors.Is(err, errReplaced) {
-		k.finish()
+		k.begun = true
+		k.p.Disconnect()
 		return nil
 	}
 	return err

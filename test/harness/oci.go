@@ -259,3 +259,14 @@ func dockerSpec(args []string) *specs.Spec {
 
 // ID gives an id for a container of this test.
 func (o *OCI) ID(name string) string { return fmt.Sprintf("%s-%s", name, filepath.Base(o.Dir)) }
+
+// OldRunc is Debian 12's runc 1.1, which has some of the holes that the security tests replay: there they must show.
+func OldRunc(t testing.TB) string {
+	t.Helper()
+	const path = "/usr/sbin/runc"
+	out, err := exec.Command(path, "--version").Output()
+	if err != nil || !strings.HasPrefix(string(out), "runc version 1.1.") {
+		t.Skipf("needs runc 1.1 to show that the attack works (%s): %s %v", path, out, err)
+	}
+	return path
+}

@@ -96,15 +96,16 @@ type Program struct {
 	mem  []byte // the region
 	used int
 
-	ops    []Op
-	where  []Ref // the addresses of those ops that are in the region already
-	steps  []container.Step
-	stamps []Ref // when each child's step ended
-	step   int
-	err    error
-	begin  time.Time
+	ops         []Op
+	where       []Ref // the addresses of those ops that are in the region already
+	steps       []container.Step
+	parentCalls []parentCalls
+	stamps      []Ref // when each child's step ended
+	step        int
+	err         error
+	begin       time.Time
 
-	sock, childSock int
+	sock, childSock int  // childSock is closed when the child has it
 	sockValue       Slot // the child's end, and its neighbours
 	belowSock       Slot
 	aboveSock       Slot
@@ -114,6 +115,15 @@ type Program struct {
 	exit            *Label
 	onFail          *Label
 }
+
+// parentCalls tells the system calls of a step of the parent's.
+type parentCalls struct {
+	step  int
+	calls func() []string
+}
+
+// populate is how much of the region a container's table takes.
+const populate = 96 << 10
 
 // New makes a program in a region of shared memory.
 func New() (*Program, error) {
@@ -134,6 +144,8 @@ func New() (*Program, error) {
 		p.Close()
 		return nil, fmt.Errorf("map shared memory: %w", err)
 	}
+	// The pages that every table needs, at once instead of by a fault each (Linux 5.14; else by faults).
+	unix.Madvise(p.mem[:populate], unix.MADV_POPULATE_WRITE)
 	p.begin = time.Now()
 	p.init()
 	return p, nil
@@ -147,7 +159,8 @@ func NewPlan() *Program {
 }
 
 func (p *Program) init() {
-	p.ops = make([]Op, 0, 256)
+	p.ops = make([]Op, 0, 512)
+	p.steps, p.stamps = make([]container.Step, 0, 64), make([]Ref, 0, 64)
 	p.used = int(unsafe.Sizeof(header{}))
 	p.sockValue, p.belowSock, p.aboveSock = p.NewSlot(), p.NewSlot(), p.NewSlot()
 	p.exit = p.NewLabel()
@@ -155,16 +168,21 @@ func (p *Program) init() {
 
 // Close gives back everything but the child itself.
 func (p *Program) Close() {
-	for _, fd := range []*int{&p.fd, &p.sock, &p.childSock} {
+	p.Disconnect()
+	if p.mem != nil && p.begin != (time.Time{}) {
+		unix.Munmap(p.mem)
+	}
+	p.mem = nil
+}
+
+// Disconnect gives back all descriptors. What the table tells about the child stays readable.
+func (p *Program) Disconnect() {
+	for _, fd := range []*int{&p.fd, &p.sock} {
 		if *fd >= 0 {
 			unix.Close(*fd)
 			*fd = -1
 		}
 	}
-	if p.mem != nil && p.begin != (time.Time{}) {
-		unix.Munmap(p.mem)
-	}
-	p.mem = nil
 }
 
 func (p *Program) header() *header { return (*header)(unsafe.Pointer(&p.mem[0])) }
@@ -245,15 +263,21 @@ func (p *Program) Step(name, why string) {
 	p.step = len(p.steps) - 1
 }
 
-// ParentStep records a step that the parent is doing now (or, in a plan, would do).
-func (p *Program) ParentStep(name, why string, calls ...string) {
-	s := container.Step{Name: name, Where: "parent", Why: why, Calls: calls}
+// ParentStep records a step that the parent has done now (or, in a plan, would do). calls tells its system calls,
+// when somebody asks.
+func (p *Program) ParentStep(name, why string, calls func() []string) (step int) {
+	s := container.Step{Name: name, Where: "parent", Why: why}
 	if p.fd >= 0 {
 		s.At = time.Since(p.begin)
 	}
 	p.steps = append(p.steps, s)
 	p.stamps = append(p.stamps, 0)
+	p.parentCalls = append(p.parentCalls, parentCalls{len(p.steps) - 1, calls})
+	return len(p.steps) - 1
 }
+
+// StepDone says when a step of the parent's ended that was recorded when it began.
+func (p *Program) StepDone(step int, at time.Time) { p.steps[step].At = at.Sub(p.begin) }
 
 // endStep stamps the end of the child's step with CLOCK_REALTIME, which no time namespace shifts.
 func (p *Program) endStep() {

@@ -112,6 +112,11 @@ func (p *Program) PidSlot() Slot { return Slot(regionBase + Ref(unsafe.Offsetof(
 func (p *Program) Steps() []container.Step {
 	list := make([]container.Step, len(p.steps))
 	copy(list, p.steps)
+	for _, c := range p.parentCalls {
+		if c.calls != nil {
+			list[c.step].Calls = c.calls()
+		}
+	}
 	for i := range list {
 		if list[i].Where != "child" {
 			continue

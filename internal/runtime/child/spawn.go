@@ -50,21 +50,32 @@ type launch struct {
 	execErrno *int32
 }
 
-// Start starts the stub on the program's early operations and returns its pid and a pidfd. The stub's
-// parent-death signal follows the calling thread (prctl(2), PR_SET_PDEATHSIG): a caller that sets one in
-// its program locks its goroutine to a thread that lives as long as the process.
+// Start starts the stub on the program's early operations and returns its pid and a pidfd.
 func (p *Program) Start(s Spawn) (pid, pidfd int, err error) {
-	file, err := stubFile()
+	begin, err := p.Prepare(s)
 	if err != nil {
 		return 0, -1, err
+	}
+	return begin()
+}
+
+// Prepare prepares the start of the stub; begin does it, and must be called. Most of begin's time is spent in the kernel, so
+// it may run on another thread while this one goes on building the program's main part; nothing is
+// forked meanwhile. The stub's parent-death signal follows begin's thread (prctl(2), PR_SET_PDEATHSIG): with
+// one, it must be a thread that lives as long as the process.
+func (p *Program) Prepare(s Spawn) (begin func() (pid, pidfd int, err error), err error) {
+	file, err := stubFile()
+	if err != nil {
+		return nil, err
 	}
 	// Nothing else may be forked while both ends of the socket are open here: a copy of the child's end
 	// in another process would hide that the child is gone.
 	syscall.ForkLock.Lock()
-	defer syscall.ForkLock.Unlock()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0, -1, fmt.Errorf("make a socket pair: %w", err)
+		syscall.ForkLock.Unlock()
+		unix.Close(file)
+		return nil, fmt.Errorf("make a socket pair: %w", err)
 	}
 	p.sock, p.childSock = pair[0], pair[1]
 	p.seal()
@@ -78,14 +89,17 @@ func (p *Program) Start(s Spawn) (pid, pidfd int, err error) {
 		l.args.flags |= unix.CLONE_INTO_CGROUP
 		l.args.cgroup = uint64(s.Cgroup)
 	}
-	n, errno := fork(l)
-	runtime.KeepAlive(l)
-	unix.Close(p.childSock)
-	p.childSock = -1
-	if errno != 0 {
-		return 0, -1, fmt.Errorf("clone: %w", errno)
-	}
-	return int(n), int(l.pidfd), nil
+	return func() (pid, pidfd int, err error) {
+		defer syscall.ForkLock.Unlock()
+		n, errno := fork(l)
+		runtime.KeepAlive(l)
+		unix.Close(pair[1])
+		unix.Close(file)
+		if errno != 0 {
+			return 0, -1, fmt.Errorf("clone: %w", errno)
+		}
+		return int(n), int(l.pidfd), nil
+	}, nil
 }
 
 // fork starts a process and turns it into the stub. The child borrows this process's memory until its

@@ -14,6 +14,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"runtime"
 	"sync"
 	"unsafe"
@@ -39,10 +40,10 @@ func stubAddress() uintptr
 // stubEnd follows the code.
 var stubEnd = []byte("gourdEND")
 
-// stubFile is the sealed file with the stub, made once per process.
-var stubFile = sync.OnceValues(makeStubFile)
-
-func makeStubFile() (int, error) {
+// stubFile makes a sealed file with the stub, for one start: a container that gets hold of the file it was made from
+// and opens it for writing (which seals don't forbid, they make write(2) fail) would keep others from executing
+// it (ETXTBSY).
+func stubFile() (int, error) {
 	elf, err := stubELF()
 	if err != nil {
 		return -1, err
@@ -51,14 +52,20 @@ func makeStubFile() (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("make the stub's file in memory: %w", err)
 	}
-	if n, err := unix.Write(fd, elf); err != nil || n != len(elf) {
-		unix.Close(fd)
-		return -1, fmt.Errorf("write the stub's file in memory: %d of %d bytes: %w", n, len(elf), err)
-	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+	n, err := unix.Write(fd, elf)
+	if err == nil && n != len(elf) {
+		err = io.ErrShortWrite
+	}
+	if err == nil {
+		err = unix.Fchmod(fd, 0o500) // nobody but the host's root, who starts it, has any business with it
+	}
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals)
+	}
+	if err != nil {
 		unix.Close(fd)
-		return -1, fmt.Errorf("seal the stub's file in memory: %w", err)
+		return -1, fmt.Errorf("write the stub's file in memory: %w", err)
 	}
 	return fd, nil
 }
@@ -90,8 +97,11 @@ func stubCode() ([]byte, error) {
 	return nil, fmt.Errorf("find the end of the stub's code within %d bytes", most)
 }
 
-// stubELF makes a static ELF executable (elf(5)) of one read-only executable segment.
-func stubELF() ([]byte, error) {
+// stubELF is the stub as a program.
+var stubELF = sync.OnceValues(makeELF)
+
+// makeELF makes a static ELF executable (elf(5)) of one read-only executable segment.
+func makeELF() ([]byte, error) {
 	code, err := stubCode()
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ import (
 )
 
 // version is part of every cache key: raise it with each change of what the compiler makes.
-const version = "gourd-seccomp-1"
+const version = "gourd-seccomp-2"
 
 const (
 	cacheSuffix = ".bpf"
@@ -28,7 +28,7 @@ const (
 // cache is where one profile's program is kept. An entry is one file:
 //
 //	SHA-256 of all that follows
-//	uint32 length of the header, header (JSON: flags, listener, warnings)
+//	uint32 length of the header, header (JSON)
 //	instructions, as the kernel takes them
 type cache struct {
 	dir, name string
@@ -39,6 +39,7 @@ type header struct {
 	Flags    uint     `json:"flags"`
 	Listener bool     `json:"listener"`
 	Warnings []string `json:"warnings,omitempty"`
+	LeftOut  []string `json:"left_out,omitempty"`
 }
 
 func openCache(dir string, raw []byte) *cache {
@@ -120,7 +121,7 @@ func (c *cache) prune() {
 }
 
 func encode(p *Program) []byte {
-	head, _ := json.Marshal(header{p.Flags, p.ListenerNeeded, p.Warnings}) // these types always marshal
+	head, _ := json.Marshal(header{p.Flags, p.ListenerNeeded, p.Warnings, p.LeftOut}) // these types always marshal
 	var b bytes.Buffer
 	b.Write(make([]byte, sha256.Size))
 	binary.Write(&b, binary.NativeEndian, uint32(len(head)))
@@ -158,7 +159,7 @@ func decode(b []byte) *Program {
 		return nil
 	}
 	b = b[length:]
-	p := &Program{Flags: head.Flags, ListenerNeeded: head.Listener, Warnings: head.Warnings}
+	p := &Program{Flags: head.Flags, ListenerNeeded: head.Listener, Warnings: head.Warnings, LeftOut: head.LeftOut}
 	if len(b) == 0 {
 		return p
 	}

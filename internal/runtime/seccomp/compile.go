@@ -18,8 +18,11 @@ type Program struct {
 	Flags  uint              // SECCOMP_FILTER_FLAG_*, NEW_LISTENER among them where ListenerNeeded
 	// ListenerNeeded: a rule notifies, so the descriptor that seccomp(2) returns goes to linux.seccomp.listenerPath.
 	ListenerNeeded bool
-	// Warnings are what was left out: names and architectures that are not known here.
+	// Warnings are things asked for that have no effect here.
 	Warnings []string
+	// LeftOut are names and architectures that are not known here. Profiles are written for many machines and
+	// kernels, so this is usual, and nothing to bother a user with.
+	LeftOut []string
 }
 
 // maxLength is the kernel's limit for one filter (BPF_MAXINSNS).
@@ -70,7 +73,7 @@ func (p *policy) program() (*Program, error) {
 	if err := verify(filter); err != nil {
 		return nil, invalid(err)
 	}
-	return &Program{Filter: filter, Flags: p.flags, ListenerNeeded: p.notify, Warnings: p.warn}, nil
+	return &Program{Filter: filter, Flags: p.flags, ListenerNeeded: p.notify, Warnings: p.warn, LeftOut: p.leftOut}, nil
 }
 
 func invalid(cause error) error {

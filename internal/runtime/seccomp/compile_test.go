@@ -190,20 +190,21 @@ func TestFlags(t *testing.T) {
 		flags    uint
 		listener bool
 		warnings int
+		leftOut  int
 	}{
-		{`{"defaultAction":"SCMP_ACT_ALLOW"}`, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, false, 0},
-		{`{"defaultAction":"SCMP_ACT_ALLOW","flags":[]}`, 0, false, 0},
-		{`{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_TSYNC","SECCOMP_FILTER_FLAG_LOG"]}`, unix.SECCOMP_FILTER_FLAG_LOG, false, 0},
-		{`{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}`, 0, false, 1},
-		{`{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],` + notify + `}`, 40, true, 0},
-		{`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_MIPS"],"flags":[],"syscalls":[{"names":["nosuch","nosuch"],"action":"SCMP_ACT_ERRNO"}]}`, 0, false, 2},
+		{`{"defaultAction":"SCMP_ACT_ALLOW"}`, unix.SECCOMP_FILTER_FLAG_SPEC_ALLOW, false, 0, 0},
+		{`{"defaultAction":"SCMP_ACT_ALLOW","flags":[]}`, 0, false, 0, 0},
+		{`{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_TSYNC","SECCOMP_FILTER_FLAG_LOG"]}`, unix.SECCOMP_FILTER_FLAG_LOG, false, 0, 0},
+		{`{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]}`, 0, false, 1, 0},
+		{`{"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],` + notify + `}`, 40, true, 0, 0},
+		{`{"defaultAction":"SCMP_ACT_ALLOW","architectures":["SCMP_ARCH_MIPS"],"flags":[],"syscalls":[{"names":["nosuch","nosuch"],"action":"SCMP_ACT_ERRNO"}]}`, 0, false, 0, 2},
 	} {
 		p, err := Compile(json.RawMessage(c.text), "")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if p.Flags != c.flags || p.ListenerNeeded != c.listener || len(p.Warnings) != c.warnings {
-			t.Errorf("%s: flags %d listener %v warnings %q", c.text, p.Flags, p.ListenerNeeded, p.Warnings)
+		if p.Flags != c.flags || p.ListenerNeeded != c.listener || len(p.Warnings) != c.warnings || len(p.LeftOut) != c.leftOut {
+			t.Errorf("%s: flags %d listener %v warnings %q left out %q", c.text, p.Flags, p.ListenerNeeded, p.Warnings, p.LeftOut)
 		}
 	}
 }
@@ -230,7 +231,7 @@ func TestCache(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", what, err)
 		}
-		if !slices.Equal(got.Filter, want.Filter) || got.Flags != want.Flags || got.ListenerNeeded != want.ListenerNeeded || !slices.Equal(got.Warnings, want.Warnings) {
+		if !slices.Equal(got.Filter, want.Filter) || got.Flags != want.Flags || got.ListenerNeeded != want.ListenerNeeded || !slices.Equal(got.Warnings, want.Warnings) || !slices.Equal(got.LeftOut, want.LeftOut) {
 			t.Errorf("%s: got %+v, want %+v", what, got, want)
 		}
 	}

@@ -105,7 +105,7 @@ func TestNumbers(t *testing.T) {
 func TestSameVerdicts(t *testing.T) {
 	oracle := buildOracle(t)
 	numbers := oracleNames(t, oracle)
-	profiles := 150
+	profiles := 60
 	if testing.Short() {
 		profiles = 20
 	}

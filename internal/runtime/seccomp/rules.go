@@ -55,6 +55,8 @@ type policy struct {
 	notify bool
 	sets   []*ruleSet // the native ABI first
 	warn   []string
+	// leftOut: see Program
+	leftOut []string
 }
 
 // newPolicy checks a profile and sorts its rules by ABI and number.
@@ -100,7 +102,7 @@ func (p *policy) addArchs(names []specs.Arch, m machine) error {
 		}
 		wanted[name] = true
 		if m.find(name) == nil {
-			p.warn = append(p.warn, fmt.Sprintf("architecture %s does not run here and is left out", name))
+			p.leftOut = append(p.leftOut, string(name))
 		}
 	}
 	for _, a := range m {
@@ -163,7 +165,7 @@ func (p *policy) addCall(c *specs.LinuxSyscall, unknown map[string]bool) error {
 		}
 		if !knownName(name) && !unknown[name] {
 			unknown[name] = true
-			p.warn = append(p.warn, fmt.Sprintf("system call %q is not known and is left out", name))
+			p.leftOut = append(p.leftOut, name)
 		}
 		for _, s := range p.sets {
 			s.add(name, alternatives, ret, ret == p.ret)

@@ -2,7 +2,7 @@
 //
 //	testprobe CALL... < FILTER
 //
-// FILTER is the program as the kernel takes it. CALL is ABI:NUMBER:ARG,ARG,…, ABI one of "64", "x32" (the number
+// FILTER is the program as the kernel takes it; nothing: the calls are made as they are. CALL is ABI:NUMBER:ARG,ARG,…, ABI one of "64", "x32" (the number
 // with its bit) and "int80"; an argument "socket(D,T,P)" is the address of a socketcall array. The answer is one line for each:
 // the errno's name, or "ok".
 package main
@@ -34,10 +34,13 @@ func main() {
 	}
 }
 
-// install puts the filter of stdin on all threads.
+// install puts the filter of stdin, if there is one, on all threads.
 func install() {
 	text, err := io.ReadAll(os.Stdin)
 	check(err)
+	if len(text) == 0 {
+		return
+	}
 	filter := make([]unix.SockFilter, len(text)/8)
 	for i := range filter {
 		in := text[8*i:]
