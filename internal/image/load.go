@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"sort"
 	"strings"
 
@@ -183,12 +183,15 @@ func (in *ingest) readDir(ctx context.Context, dir string) (*archive, error) {
 	defer root.Close()
 	a := &archive{in: in, files: map[string]layer.Digest{}, links: map[string]string{}}
 	names := []string{"oci-layout", "index.json", "manifest.json"}
-	blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
-	if err != nil {
-		return nil, err
+	blobs, err := fs.ReadDir(root.FS(), "blobs/sha256")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &container.Error{Verb: "read image directory", Object: dir, Cause: err}
+	}
+	if len(blobs) > maxFiles {
+		return nil, corruptf("image directory", "it has more than %d blobs", maxFiles)
 	}
 	for _, b := range blobs {
-		names = append(names, path.Join("blobs", "sha256", filepath.Base(b)))
+		names = append(names, path.Join("blobs", "sha256", b.Name()))
 	}
 	for _, name := range names {
 		if err := a.dirFile(ctx, root, name); err != nil {
@@ -238,8 +241,10 @@ func (a *archive) pictures() ([]*picture, error) {
 		return nil, err
 	}
 	if index == nil {
-		return nil, &container.Error{Verb: "read", Object: "image archive", Kind: container.ErrCorrupt, Cause: errors.New("it has neither manifest.json nor index.json"),
-			Hint: "if it is a root file system, use `gourd import`"}
+		return nil, &container.Error{
+			Verb: "read", Object: "image archive", Kind: container.ErrCorrupt, Cause: errors.New("it has neither manifest.json nor index.json"),
+			Hint: "if it is a root file system, use `gourd import`",
+		}
 	}
 	return a.ociImages(index)
 }
@@ -339,8 +344,10 @@ func (in *ingest) describeLayer(blob layer.Digest) (Descriptor, error) {
 
 // writeManifest makes the manifest that a docker archive doesn't have.
 func (in *ingest) writeManifest(p *picture) error {
-	m := Manifest{SchemaVersion: 2, MediaType: MediaTypeManifest, Layers: p.layers,
-		Config: Descriptor{MediaType: MediaTypeConfig, Digest: p.config, Size: in.blobs[p.config]}}
+	m := Manifest{
+		SchemaVersion: 2, MediaType: MediaTypeManifest, Layers: p.layers,
+		Config: Descriptor{MediaType: MediaTypeConfig, Digest: p.config, Size: in.blobs[p.config]},
+	}
 	if m.Layers == nil {
 		m.Layers = []Descriptor{}
 	}

@@ -152,7 +152,8 @@ func TestLoadFormats(t *testing.T) {
 		{Config: two.id().Hex() + ".json", Layers: []string{both[4].name, both[5].name}},
 	})})
 	modern := append(layout(t, slices.Clone(oneOCI), named(oneManifest, "1")), entry{name: "manifest.json", data: asJSON(t, []dockerImage{
-		{Config: blobName(one.id()), RepoTags: []string{"one:1"}, Layers: []string{oneOCI[1].name, oneOCI[2].name}}})})
+		{Config: blobName(one.id()), RepoTags: []string{"one:1"}, Layers: []string{oneOCI[1].name, oneOCI[2].name}},
+	})})
 
 	cases := map[string]struct {
 		data     []byte
@@ -174,8 +175,10 @@ func TestLoadFormats(t *testing.T) {
 		"OCI, only a tag":     {archiveOf(t, layout(t, oneOCI, named(oneManifest, "latest"))...), one.id().Short() + " []", oneManifest.Digest},
 		"OCI, two names":      {archiveOf(t, layout(t, oneOCI, named(oneManifest, "a:1"), named(oneManifest, "b:2"))...), one.id().Short() + " [a:1 b:2]", oneManifest.Digest},
 		"OCI, two images":     {archiveOf(t, layout(t, append(slices.Clone(oneOCI), twoOCI...), named(oneManifest, "a:1"), twoManifest)...), one.id().Short() + " [a:1] " + two.id().Short() + " []", oneManifest.Digest},
-		"OCI, index": {archiveOf(t, layout(t, append(slices.Clone(oneOCI), blob(index)), named(describe(MediaTypeIndex, index), "x.example/m:1"))...),
-			one.id().Short() + " [x.example/m:1]", oneManifest.Digest},
+		"OCI, index": {
+			archiveOf(t, layout(t, append(slices.Clone(oneOCI), blob(index)), named(describe(MediaTypeIndex, index), "x.example/m:1"))...),
+			one.id().Short() + " [x.example/m:1]", oneManifest.Digest,
+		},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -117,8 +117,10 @@ func (x *Index) removeName(sum *Summary, ref string, o RemoveOptions) ([]Removed
 		if users[0].Running {
 			hint = "stop and remove that container first"
 		}
-		return nil, &container.Error{Verb: "remove image", Object: ref, Kind: container.ErrConflict,
-			Cause: fmt.Errorf("conflict: container %.12s is using its referenced image %s", users[0].ID, sum.ID.Short()), Hint: hint}
+		return nil, &container.Error{
+			Verb: "remove image", Object: ref, Kind: container.ErrConflict,
+			Cause: fmt.Errorf("conflict: container %.12s is using its referenced image %s", users[0].ID, sum.ID.Short()), Hint: hint,
+		}
 	}
 	out := x.untag(sum, func(n Reference) bool {
 		return n.String() == r.String() || r.Digest != "" && n.Repository() == r.Repository() && sum.Manifest.Digest == r.Digest
@@ -144,17 +146,23 @@ func (x *Index) removeImage(sum *Summary, ref string, o RemoveOptions) ([]Remove
 		repos[n.Repository()] = true
 	}
 	if len(repos) > 1 && !o.Force {
-		return nil, &container.Error{Verb: "remove image", Object: ref, Kind: container.ErrConflict,
-			Cause: errors.New("conflict: the image is referenced in multiple repositories"), Hint: "name one of them, or use -f"}
+		return nil, &container.Error{
+			Verb: "remove image", Object: ref, Kind: container.ErrConflict,
+			Cause: errors.New("conflict: the image is referenced in multiple repositories"), Hint: "name one of them, or use -f",
+		}
 	}
 	for _, u := range o.users(sum.ID) {
 		if u.Running {
-			return nil, &container.Error{Verb: "remove image", Object: ref, Kind: container.ErrConflict,
-				Cause: fmt.Errorf("conflict: image is being used by running container %.12s", u.ID), Hint: "stop and remove that container first"}
+			return nil, &container.Error{
+				Verb: "remove image", Object: ref, Kind: container.ErrConflict,
+				Cause: fmt.Errorf("conflict: image is being used by running container %.12s", u.ID), Hint: "stop and remove that container first",
+			}
 		}
 		if !o.Force {
-			return nil, &container.Error{Verb: "remove image", Object: ref, Kind: container.ErrConflict,
-				Cause: fmt.Errorf("conflict: image is being used by stopped container %.12s", u.ID), Hint: "remove that container first, or use -f"}
+			return nil, &container.Error{
+				Verb: "remove image", Object: ref, Kind: container.ErrConflict,
+				Cause: fmt.Errorf("conflict: image is being used by stopped container %.12s", u.ID), Hint: "remove that container first, or use -f",
+			}
 		}
 	}
 	out := x.untag(sum, func(Reference) bool { return true })

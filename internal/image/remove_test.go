@@ -159,8 +159,10 @@ func TestResolve(t *testing.T) {
 	if img, err := s.Resolve(first.Hex()[:12]); err != nil || img.ID != ids[1] {
 		t.Errorf("a name that is also a prefix: %v, %v", img, err)
 	}
-	for ref, kind := range map[string]error{"none": container.ErrNotFound, "r/img": container.ErrNotFound, "r/img@" + someDigest: container.ErrNotFound, someDigest: container.ErrNotFound,
-		"": container.ErrInvalid, "x/UPPER": container.ErrInvalid, "sha256:xyz": container.ErrNotFound, "../x": container.ErrInvalid, strings.Repeat("f", 64): container.ErrNotFound} {
+	for ref, kind := range map[string]error{
+		"none": container.ErrNotFound, "r/img": container.ErrNotFound, "r/img@" + someDigest: container.ErrNotFound, someDigest: container.ErrNotFound,
+		"": container.ErrInvalid, "x/UPPER": container.ErrInvalid, "sha256:xyz": container.ErrNotFound, "../x": container.ErrInvalid, strings.Repeat("f", 64): container.ErrNotFound,
+	} {
 		if _, err := s.Resolve(ref); !errors.Is(err, kind) {
 			t.Errorf("%q: %v", ref, err)
 		}
@@ -182,8 +184,10 @@ func TestSaveByName(t *testing.T) {
 	if _, err := s.Tag("m:1", "other:1"); err != nil {
 		t.Fatal(err)
 	}
-	for refs, want := range map[string]string{"m": fmt.Sprint(one, " [m:1]; ", two, " [m:2]"), string(one): fmt.Sprint(one, " []"), "m:1": fmt.Sprint(one, " [m:1]"),
-		"m:1 other:1": fmt.Sprint(one, " [m:1 other:1]"), "m:1 m:1": fmt.Sprint(one, " [m:1]")} {
+	for refs, want := range map[string]string{
+		"m": fmt.Sprint(one, " [m:1]; ", two, " [m:2]"), string(one): fmt.Sprint(one, " []"), "m:1": fmt.Sprint(one, " [m:1]"),
+		"m:1 other:1": fmt.Sprint(one, " [m:1 other:1]"), "m:1 m:1": fmt.Sprint(one, " [m:1]"),
+	} {
 		var b bytes.Buffer
 		if err := s.Save(t.Context(), &b, strings.Fields(refs)); err != nil {
 			t.Fatal(err)

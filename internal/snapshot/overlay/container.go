@@ -155,8 +155,10 @@ func (d *Overlay) Mount(id string) (*container.RootFS, error) {
 	if err != nil {
 		return nil, err
 	}
-	root := &container.RootFS{Overlay: true, Idmap: len(s.IDs.UIDs) > 0, Volatile: s.Volatile,
-		Upper: filepath.Join(d.containerDir(id), "upper"), Work: filepath.Join(d.containerDir(id), "work")}
+	root := &container.RootFS{
+		Overlay: true, Idmap: len(s.IDs.UIDs) > 0, Volatile: s.Volatile,
+		Upper: filepath.Join(d.containerDir(id), "upper"), Work: filepath.Join(d.containerDir(id), "work"),
+	}
 	for _, dir := range s.Lower {
 		root.Layers = append(root.Layers, container.Layer{Dir: d.abs(dir)})
 	}

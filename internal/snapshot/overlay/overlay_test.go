@@ -6,12 +6,16 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"gourd/internal/container"
 	"gourd/internal/layer"
 	"gourd/internal/snapshot/driver"
 	"gourd/internal/snapshot/suite"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 func open(t testing.TB) *Overlay {
@@ -34,28 +38,38 @@ func TestSuite(t *testing.T) {
 
 // TestLowerDir: the machine's own root, copy-on-write above it.
 func TestLowerDir(t *testing.T) {
+	t.Run("host ids", func(t *testing.T) { lowerDirTest(t, layer.IDMaps{}) })
+	m := []specs.LinuxIDMapping{{HostID: 0x20000000, Size: 65536}}
+	t.Run("user namespace", func(t *testing.T) { lowerDirTest(t, layer.IDMaps{UIDs: m, GIDs: m}) })
+}
+
+func lowerDirTest(t *testing.T, ids layer.IDMaps) {
 	d := open(t)
-	if err := d.Prepare(t.Context(), "c", nil, driver.Options{LowerDir: "/"}); err != nil {
+	if err := d.Prepare(t.Context(), "c", nil, driver.Options{LowerDir: "/", IDs: ids}); err != nil {
 		t.Fatal(err)
 	}
 	fs, err := d.Mount("c")
 	if err != nil {
 		t.Fatal(err)
 	}
-	suite.WithRoot(t, fs, layer.IDMaps{}, func(dir string) {
+	suite.WithRoot(t, fs, ids, func(dir string) {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(dir, "etc"), &st); err != nil {
+			t.Error(err)
+		} else if uid, _ := ids.Container(st.Uid, st.Gid); uid != 0 {
+			t.Errorf("/etc belongs to %d in the container", uid)
+		}
 		want, err := os.ReadFile("/etc/passwd")
 		got, gerr := os.ReadFile(filepath.Join(dir, "etc/passwd"))
 		if err != nil || gerr != nil || !bytes.Equal(got, want) {
 			t.Errorf("/etc/passwd reads %q, %v", got, gerr)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "etc/passwd"), []byte("mine"), 0o644); err != nil {
-			t.Error(err)
-		}
+		suite.Inside(t, dir, ids, "echo mine > etc/passwd; echo me > etc/mine")
 	})
-	if b, err := os.ReadFile("/etc/passwd"); err != nil || string(b) == "mine" {
+	if b, err := os.ReadFile("/etc/passwd"); err != nil || strings.HasPrefix(string(b), "mine") {
 		t.Fatal("the machine's own file was written")
 	}
-	if got, err := d.Changes("c"); err != nil || fmt.Sprint(got) != "[C /etc C /etc/passwd]" {
+	if got, err := d.Changes("c"); err != nil || fmt.Sprint(got) != "[C /etc A /etc/mine C /etc/passwd]" {
 		t.Errorf("changes are %v, %v", got, err)
 	}
 	for dir, kind := range map[string]error{"etc": container.ErrInvalid, "/no/such": container.ErrNotFound, "/etc/passwd": container.ErrInvalid} {

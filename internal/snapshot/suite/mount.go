@@ -152,8 +152,8 @@ func inUserns(ids layer.IDMaps) *syscall.SysProcAttr {
 	return a
 }
 
-// inside runs a shell script in dir as the container's root.
-func inside(t *testing.T, dir string, ids layer.IDMaps, script string) {
+// Inside runs a shell script in dir as the container's root.
+func Inside(t *testing.T, dir string, ids layer.IDMaps, script string) {
 	t.Helper()
 	c := exec.Command("/bin/sh", "-ec", script)
 	c.Dir = dir
