@@ -14,7 +14,7 @@ import (
 )
 
 // Attach joins the streams of pid 1. Errors: ErrNotRunning, ErrPaused.
-func (e *Engine) Attach(_ context.Context, ref string, a Attach) (*Session, error) {
+func (e *Engine) Attach(ctx context.Context, ref string, a Attach) (*Session, error) {
 	r, err := e.running("attach to container", ref)
 	if err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (e *Engine) Attach(_ context.Context, ref string, a Attach) (*Session, erro
 	if r.State.Status == container.Paused {
 		return nil, &container.Error{Verb: "attach to container", Object: r.Name, Kind: container.ErrPaused, Hint: "`gourd unpause` it first"}
 	}
-	conn, err := control.Dial(e.store, r.ID)
+	conn, err := e.dial(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (e *Engine) Attach(_ context.Context, ref string, a Attach) (*Session, erro
 
 // Exec runs another process in a running container. With Detach the session is closed already. Errors:
 // ErrNotRunning, ErrPaused, ErrNoCommand, ErrNotExecutable.
-func (e *Engine) Exec(_ context.Context, ref string, x ExecRequest) (*Session, error) {
+func (e *Engine) Exec(ctx context.Context, ref string, x ExecRequest) (*Session, error) {
 	r, err := e.running("exec in container", ref)
 	if err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (e *Engine) Exec(_ context.Context, ref string, x ExecRequest) (*Session, e
 	if err != nil {
 		return nil, err
 	}
-	conn, err := control.Dial(e.store, r.ID)
+	conn, err := e.dial(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}

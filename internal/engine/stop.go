@@ -31,9 +31,23 @@ func (e *Engine) load(ref string) (*container.Record, error) {
 	return e.store.Load(id)
 }
 
+// dial connects to a container's monitor. One that has only just begun has no socket yet, and one that is
+// about to end has none any more: as long as it lives there is something to wait for.
+func (e *Engine) dial(ctx context.Context, id string) (*control.Conn, error) {
+	for begin := time.Now(); ; {
+		conn, err := control.Dial(e.store, id)
+		if !errors.Is(err, container.ErrNotRunning) || !e.store.Live(id) || time.Since(begin) > patience {
+			return conn, err
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // ask sends one request to a container's monitor and waits for the reply, or for ctx.
 func (e *Engine) ask(ctx context.Context, id string, r *control.Request) (*control.Reply, error) {
-	conn, err := control.Dial(e.store, id)
+	conn, err := e.dial(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -23,14 +23,21 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	stale, err := e.store.SweepLocks()
+	if err != nil {
+		return err
+	}
 	for _, id := range lost {
 		err = errors.Join(err, e.settleLost(ctx, id))
 	}
 	for _, id := range half {
-		err = errors.Join(err, e.store.FinishForget(id, e.forgetAsAsked))
+		if e.store.Live(id) {
+			continue // its monitor, or a removal, is at it
+		}
+		err = errors.Join(err, e.store.FinishForget(id, e.forgetHalf))
 	}
 	err = errors.Join(err, e.afterReboot(ctx))
-	if len(lost)+len(half) > 0 {
+	if len(lost)+len(half) > 0 || stale {
 		err = errors.Join(err, e.sweepRest(), cgroup.RemoveParents(monitorGroup+"/none"))
 	}
 	return err
@@ -67,10 +74,7 @@ func (e *Engine) settleLost(ctx context.Context, id string) error {
 
 // endLost kills what is left of a lost container, records its end, and removes it if it was to be.
 func (e *Engine) endLost(ctx context.Context, r *container.Record) error {
-	if err := killGroup(ctx, r); err != nil {
-		return err
-	}
-	if err := e.networks(nil).Detach(r.ID); err != nil {
+	if err := e.takeApart(ctx, r); err != nil {
 		return err
 	}
 	if r.AutoRemove {
@@ -81,6 +85,11 @@ func (e *Engine) endLost(ctx context.Context, r *container.Record) error {
 		return nil
 	})
 	return err
+}
+
+// takeApart ends what a killed monitor left of its container: processes, cgroup and address.
+func (e *Engine) takeApart(ctx context.Context, r *container.Record) error {
+	return errors.Join(killGroup(ctx, r), e.networks(nil).Detach(r.ID))
 }
 
 // markLost records the end of a container that nobody saw ending.

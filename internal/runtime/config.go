@@ -68,6 +68,8 @@ type Config struct {
 	// LenientIdmap mounts a bind with the mount option idmap unmapped, with a notice, where its file
 	// system can't be idmapped.
 	LenientIdmap bool
+
+	dieAt string // tests: the step at which the child dies
 }
 
 // bundleSpec is specs.Spec with linux.seccomp unparsed: the compiled filter is found by its text.

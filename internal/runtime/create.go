@@ -83,6 +83,7 @@ func create(c *Config, run bool) (_ *Container, err error) {
 	if b.p, err = child.New(); err != nil {
 		return nil, err
 	}
+	b.p.DieAt(c.dieAt)
 	defer func() {
 		if err != nil {
 			b.undo()
@@ -255,7 +256,8 @@ func (b *build) cgroupFiles() ([]child.Slot, error) {
 	return slots, nil
 }
 
-// attachCgroup has systemd make the container's scope around the child, which waits.
+// attachCgroup has systemd make the container's scope around the child, which waits. Only then are its directories there
+// for the rest of the work.
 func (b *build) attachCgroup() error {
 	if b.c.Cgroup == nil || !b.c.Cgroup.NeedsAttach() {
 		return nil

@@ -78,9 +78,11 @@ func (b *bench) openGourd(context.Context) (engine, error) {
 	if err != nil {
 		return engine{}, fmt.Errorf("%w: run `make build`", err)
 	}
-	return engine{name: gourdName, monitor: "gourd-monitor", daemons: noDaemons,
+	return engine{
+		name: gourdName, monitor: "gourd-monitor", daemons: noDaemons,
 		cli: []string{path, "--root", filepath.Join(b.dir, "gourd"), "--state", b.state("gourd")},
-		run: []string{"--cgroup-parent", cgroupRoot + "/gourd"}}, nil
+		run: []string{"--cgroup-parent", cgroupRoot + "/gourd"},
+	}, nil
 }
 
 func (b *bench) openPodman(context.Context) (engine, error) {
@@ -88,12 +90,16 @@ func (b *bench) openPodman(context.Context) (engine, error) {
 	if err != nil {
 		return engine{}, err
 	}
-	return engine{name: "podman", monitor: "conmon", daemons: noDaemons,
-		cli: []string{path, "--root", filepath.Join(b.dir, "podman"), "--runroot", b.state("podman"), "--tmpdir", b.state("podman-tmp"), "--network-config-dir", b.state("podman-networks"),
-			"--cgroup-manager", "cgroupfs", "--events-backend", "file"},
+	return engine{
+		name: "podman", monitor: "conmon", daemons: noDaemons,
+		cli: []string{
+			path, "--root", filepath.Join(b.dir, "podman"), "--runroot", b.state("podman"), "--tmpdir", b.state("podman-tmp"), "--network-config-dir", b.state("podman-networks"),
+			"--cgroup-manager", "cgroupfs", "--events-backend", "file",
+		},
 		// Its defaults raise these above what a machine without CAP_SYS_RESOURCE allows.
 		run: []string{"--cgroup-parent", cgroupRoot + "/podman", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"},
-		log: []string{"--log-driver", "k8s-file", "--log-opt", "max-size=10mb"}}, nil
+		log: []string{"--log-driver", "k8s-file", "--log-opt", "max-size=10mb"},
+	}, nil
 }
 
 // enterEngineRun: `run --rm IMAGE true` with options.

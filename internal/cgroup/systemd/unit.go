@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -105,6 +106,9 @@ func (u *Unit) Start(o Options) error {
 			p.add("CollectMode", "inactive-or-failed") // no trace of one that was OOM-killed
 		}
 		p.accounting()
+		if o.Resources == nil || o.Resources.Pids == nil || o.Resources.Pids.Limit == nil {
+			p.add("TasksMax", uint64(math.MaxUint64)) // or systemd's default for services would hold
+		}
 		if o.Resources != nil {
 			if err := p.limits(o.Resources); err != nil {
 				return err
