@@ -92,6 +92,7 @@ func (m *monitor) leave(id string) {
 	if m.socket != nil {
 		m.socket.Close()
 	}
+	m.writing.Wait()
 	// By name, not all that is there: something could be mounted below.
 	for _, name := range []string{"control.sock", "steps.json", "live", ""} {
 		os.Remove(filepath.Join(m.store.RunDir(id), name))

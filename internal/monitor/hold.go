@@ -191,7 +191,6 @@ func Hold(fd int) error {
 	}
 	m.hold = execSelf(func(do func()) { do() }) // handOver runs on this goroutine
 	m.catchSignals()
-	go leaveStarter()
 	m.init.streams.run()
 	m.settle.touch()
 	m.serve()

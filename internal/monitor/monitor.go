@@ -32,6 +32,7 @@ type monitor struct {
 	live      *os.File // held locked for as long as the monitor lives
 	socket    *os.File
 	listening sync.WaitGroup
+	writing   sync.WaitGroup          // of the steps
 	active    atomic.Int32            // connections
 	hold      func(*held, []*os.File) // executes the monitor anew; nil: never
 	foreign   Foreign
@@ -233,7 +234,7 @@ func (m *monitor) tend(first *control.Conn, r *control.Request) error {
 	m.init.streams.run()
 	m.settle.touch()
 	m.serve()
-	m.writeSteps()
+	m.writing.Go(m.writeSteps)
 	return m.watch()
 }
 
@@ -252,8 +253,17 @@ func (m *monitor) watch() error {
 	return m.finish()
 }
 
-// writeSteps keeps how the container was made, for `gourd explain`.
+// stepsDelay keeps writing the steps out of the way of the container's first moments, and of a
+// container that has no others.
+const stepsDelay = 10 * time.Millisecond
+
+// writeSteps keeps how the container was made, for `gourd explain` while it runs.
 func (m *monitor) writeSteps() {
+	select {
+	case <-m.init.streams.ended:
+		return
+	case <-time.After(stepsDelay):
+	}
 	steps := m.backend.steps()
 	if len(steps) == 0 {
 		return

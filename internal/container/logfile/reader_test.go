@@ -18,15 +18,19 @@ func all(t testing.TB, path string, q Query) (map[string]string, int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	got := map[string]string{}
+	var out, errs strings.Builder
 	damaged, err := Read(ctx, path, q, func(e *Entry) error {
-		got[e.Stream] += string(e.Data)
+		if e.Stream == "stderr" {
+			errs.Write(e.Data)
+		} else {
+			out.Write(e.Data)
+		}
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return got, damaged
+	return map[string]string{"stdout": out.String(), "stderr": errs.String()}, damaged
 }
 
 func newLog(t testing.TB, l Limits) (string, *Writer) {
@@ -222,7 +226,7 @@ func TestFollowIsPrompt(t *testing.T) {
 
 func TestReadWhatIsNotThere(t *testing.T) {
 	got, damaged := all(t, filepath.Join(t.TempDir(), "none"), Query{Tail: 3})
-	if len(got) != 0 || damaged != 0 {
+	if got["stdout"] != "" || damaged != 0 {
 		t.Error(got, damaged)
 	}
 }
