@@ -35,9 +35,10 @@ func write(dir string) error {
 	return doc.GenManTree(root, header, dir)
 }
 
-// prepare leaves out the line that a tool made the page, which changes every day.
+// prepare leaves out the line that a tool made the page, which changes every day, and the generator's
+// "[flags]" behind a usage that says "[OPTIONS]" already.
 func prepare(cmd *cobra.Command) {
-	cmd.DisableAutoGenTag = true
+	cmd.DisableAutoGenTag, cmd.DisableFlagsInUseLine = true, true
 	for _, sub := range cmd.Commands() {
 		prepare(sub)
 	}

@@ -6,20 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	goruntime "runtime"
+	"runtime"
 	"strconv"
 
 	"gourd/internal/container"
 	"gourd/internal/container/control"
 	"gourd/internal/monitor"
-	"gourd/internal/runtime"
 
 	"golang.org/x/sys/unix"
 )
 
 // The main goroutine stays on the main thread: the thread that executes the monitor anew becomes the main
-// thread there, and is what the container's parent-death signal hangs on (see monitor.ExecSelf).
-func init() { goruntime.LockOSThread() }
+// thread there, and is what the container's parent-death signal hangs on (see internal/monitor/hold.go).
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -42,17 +41,39 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
-		return monitor.Hold(fd, monitor.ExecSelf(func(do func()) { do() })) // on the main thread
+		return monitor.Hold(fd)
 	}
 	store, id, o, err := parse(args)
 	if err != nil {
 		return err
 	}
+	if err := closeInherited(); err != nil {
+		return err
+	}
 	if o.First, err = control.NewConn(3); err != nil {
 		return fmt.Errorf("use descriptor 3 as the engine's connection: %w", err)
 	}
-	o.Hand = monitor.ExecSelf(runtime.OnParent)
+	o.Hold = true
 	return monitor.Run(store, id, o)
+}
+
+// closeInherited closes what the starter's starter has left open (a script's lock, a pipe that somebody
+// reads to its end): a monitor lives long. Descriptors of this program's own are close-on-exec.
+func closeInherited() error {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("list open files: %w", err)
+	}
+	for _, name := range names {
+		fd, err := strconv.Atoi(name.Name())
+		if err != nil || fd <= 3 {
+			continue
+		}
+		if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err == nil && flags&unix.FD_CLOEXEC == 0 {
+			unix.Close(fd)
+		}
+	}
+	return nil
 }
 
 // parse reads the command line. There is no help: gourd is what reads this one's words.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -12,9 +13,16 @@ import (
 // relay hands the signals that this process gets on to the container's.
 type relay struct{ got chan os.Signal }
 
+// Package signal wakes a thread of its own twice for each signal that it is told to catch, which for all of them
+// costs as much as making the container. So those that people send are caught at once, the others when the
+// container has lived for a moment.
+var atOnce = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
+
+const moment = 30 * time.Millisecond
+
 func newRelay() *relay {
 	r := &relay{make(chan os.Signal, 128)}
-	signal.Notify(r.got)
+	signal.Notify(r.got, atOnce...)
 	return r
 }
 
@@ -25,6 +33,7 @@ func (r *relay) to(p *runtime.Process, t *terminal) {
 	if t != nil {
 		t.resize()
 	}
+	time.AfterFunc(moment, func() { signal.Notify(r.got) })
 	go func() {
 		for s := range r.got {
 			switch sig := s.(unix.Signal); sig {

@@ -127,24 +127,12 @@ func (s *Store) ReleaseIDs(id string, slot int) error {
 
 // releaseAll is ReleaseIDs for a container whose record was not written yet or is damaged.
 func (s *Store) releaseAll(id string) error {
-	names, err := readNames(s.leaseDir())
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
+	leases, err := s.Leases()
 	if err != nil {
 		return err
 	}
-	for _, name := range names {
-		number, _, _ := strings.Cut(name, "+")
-		slot, err := strconv.Atoi(number)
-		if err != nil {
-			continue
-		}
-		if owner, err := os.Readlink(filepath.Join(s.leaseDir(), name)); err == nil && owner == id {
-			if err := s.ReleaseIDs(id, slot); err != nil {
-				return err
-			}
-		}
+	if slot, found := leases[id]; found {
+		return s.ReleaseIDs(id, slot)
 	}
 	return nil
 }
@@ -166,4 +154,25 @@ func (s *Store) release(slot int) error {
 		return &Error{Verb: "give back ids", Object: s.leasePath(slot), Cause: err}
 	}
 	return nil
+}
+
+// Leases gives the slot of every container that has leased or shares one.
+func (s *Store) Leases() (map[string]int, error) {
+	names, err := readNames(s.leaseDir())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	leases := map[string]int{}
+	for _, name := range names {
+		number, _, _ := strings.Cut(name, "+")
+		slot, err := strconv.Atoi(number)
+		owner, lerr := os.Readlink(filepath.Join(s.leaseDir(), name))
+		if err == nil && lerr == nil {
+			leases[owner] = slot
+		}
+	}
+	return leases, nil
 }

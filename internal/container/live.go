@@ -17,24 +17,42 @@ const beginning = 10 * time.Second
 // process lives and keeps the file: the kernel drops the lock with the process, whatever ends it.
 // Called by the monitor first of all. Errors: ErrRunning if another monitor holds it.
 func (s *Store) SetLive(id string) (*os.File, error) {
-	if err := os.MkdirAll(s.RunDir(id), 0o700); err != nil {
-		return nil, &Error{Verb: "make run directory of container", Object: id, Cause: err}
+	fail := func(err error) error {
+		return &Error{Verb: "make run directory of container", Object: id, Cause: err}
 	}
-	f, err := os.OpenFile(filepath.Join(s.RunDir(id), "live"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, &Error{Verb: "make run directory of container", Object: id, Cause: err}
+	path := filepath.Join(s.RunDir(id), "live")
+	for {
+		if err := os.MkdirAll(s.RunDir(id), 0o700); err != nil {
+			return nil, fail(err)
+		}
+		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another monitor ended in between and took the directory with it
+		}
+		if err != nil {
+			return nil, fail(err)
+		}
+		if !setLock(f) {
+			f.Close()
+			return nil, &Error{Verb: "start container", Object: id, Kind: ErrRunning}
+		}
+		if sameFile(f, path) {
+			return f, nil
+		}
+		f.Close() // deleted in between: a lock on it protects nothing
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, &Error{Verb: "start container", Object: id, Kind: ErrRunning}
-	}
-	if !sameFile(f, filepath.Join(s.RunDir(id), "live")) {
-		// Another monitor ended in between and took the directory with it: a lock on a deleted file
-		// protects nothing.
-		f.Close()
-		return s.SetLive(id)
-	}
-	return f, nil
+}
+
+// The lock is one of the open file description (fcntl(2), F_OFD_SETLK): it stays through an execve and can
+// be asked for without being taken.
+
+func setLock(f *os.File) bool {
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &unix.Flock_t{Type: unix.F_WRLCK}) == nil
+}
+
+func isLocked(f *os.File) bool {
+	l := unix.Flock_t{Type: unix.F_WRLCK}
+	return unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l) == nil && l.Type != unix.F_UNLCK
 }
 
 // sameFile says whether path still names the open file.
@@ -50,10 +68,7 @@ func (s *Store) Live(id string) bool {
 		return false
 	}
 	defer f.Close()
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); err != nil {
-		return errors.Is(err, unix.EWOULDBLOCK)
-	}
-	return false
+	return isLocked(f)
 }
 
 // Lost lists the ids that have a run directory but no living monitor: what the sweep has to tidy.

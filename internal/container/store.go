@@ -340,6 +340,40 @@ func (s *Store) Half() ([]string, error) {
 	return half, nil
 }
 
+// SweepLocks removes the files of locks whose container is nowhere, and says whether there were any:
+// somebody was killed before the container had a directory, and its name may be reserved still.
+func (s *Store) SweepLocks() (found bool, err error) {
+	locks, err := readNames(filepath.Join(s.State, "locks"))
+	if err != nil {
+		return false, err
+	}
+	names, err := readNames(filepath.Join(s.Root, "containers"))
+	if err != nil {
+		return false, err
+	}
+	there := make(map[string]bool, len(names))
+	for _, n := range names {
+		there[strings.TrimPrefix(n, ".")] = true
+	}
+	for _, id := range locks {
+		if there[id] {
+			continue
+		}
+		unlock, ok := s.tryLock(id)
+		if !ok {
+			continue // it is being made
+		}
+		_, err1 := os.Lstat(s.Dir(id))
+		_, err2 := os.Lstat(s.Dir("." + id))
+		if err1 != nil && err2 != nil {
+			found = true
+			os.Remove(s.lockPath(id))
+		}
+		unlock()
+	}
+	return found, nil
+}
+
 // SweepNames removes names whose container is gone. A name that is being reserved is protected by the
 // lock of the container that is being made.
 func (s *Store) SweepNames() error {

@@ -14,7 +14,7 @@ import (
 )
 
 // Attach joins the streams of pid 1. Errors: ErrNotRunning, ErrPaused.
-func (e *Engine) Attach(_ context.Context, ref string, a Attach) (*Session, error) {
+func (e *Engine) Attach(ctx context.Context, ref string, a Attach) (*Session, error) {
 	r, err := e.running("attach to container", ref)
 	if err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (e *Engine) Attach(_ context.Context, ref string, a Attach) (*Session, erro
 	if r.State.Status == container.Paused {
 		return nil, &container.Error{Verb: "attach to container", Object: r.Name, Kind: container.ErrPaused, Hint: "`gourd unpause` it first"}
 	}
-	conn, err := control.Dial(e.store, r.ID)
+	conn, err := e.dial(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (e *Engine) Attach(_ context.Context, ref string, a Attach) (*Session, erro
 
 // Exec runs another process in a running container. With Detach the session is closed already. Errors:
 // ErrNotRunning, ErrPaused, ErrNoCommand, ErrNotExecutable.
-func (e *Engine) Exec(_ context.Context, ref string, x ExecRequest) (*Session, error) {
+func (e *Engine) Exec(ctx context.Context, ref string, x ExecRequest) (*Session, error) {
 	r, err := e.running("exec in container", ref)
 	if err != nil {
 		return nil, err
@@ -42,15 +42,15 @@ func (e *Engine) Exec(_ context.Context, ref string, x ExecRequest) (*Session, e
 		return nil, &container.Error{Verb: "exec in container", Object: r.Name, Kind: container.ErrPaused,
 			Cause: errText("the container is paused"), Hint: "`gourd unpause` it first"}
 	}
-	s, err := e.spec(r.ID)
+	base, err := e.process(r.ID)
 	if err != nil {
 		return nil, err
 	}
-	p, err := execProcess(s.Process, &x, r, thisMachine())
+	p, err := execProcess(base, &x, r)
 	if err != nil {
 		return nil, err
 	}
-	conn, err := control.Dial(e.store, r.ID)
+	conn, err := e.dial(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +80,23 @@ func (e *Engine) spec(id string) (*specs.Spec, error) {
 	return s, nil
 }
 
+// process reads only the process of a container's OCI spec: most of the rest is its seccomp profile.
+func (e *Engine) process(id string) (*specs.Process, error) {
+	b, err := os.ReadFile(filepath.Join(e.store.Dir(id), "config.json"))
+	if err != nil {
+		return nil, &container.Error{Verb: "read spec of container", Object: id, Cause: err}
+	}
+	var s struct {
+		Process *specs.Process `json:"process"`
+	}
+	if err := json.Unmarshal(b, &s); err != nil || s.Process == nil {
+		return nil, &container.Error{Verb: "read spec of container", Object: id, Kind: container.ErrCorrupt, Cause: err}
+	}
+	return s.Process, nil
+}
+
 // execProcess is the container's own process with another program. The container's limits hold for it.
-func execProcess(base *specs.Process, x *ExecRequest, r *container.Record, m machine) (*specs.Process, error) {
+func execProcess(base *specs.Process, x *ExecRequest, r *container.Record) (*specs.Process, error) {
 	if len(x.Args) == 0 || x.Args[0] == "" {
 		return nil, invalid("exec in container", r.Name, "no command specified", "")
 	}
@@ -106,6 +121,7 @@ func execProcess(base *specs.Process, x *ExecRequest, r *container.Record, m mac
 		p.Cwd = filepath.Clean(x.Workdir)
 	}
 	if x.Privileged {
+		m := thisMachine()
 		p.Capabilities = capSpec(m.availableCaps(r.IDs != nil))
 	}
 	return &p, nil

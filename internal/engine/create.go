@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -218,13 +219,13 @@ func (e *Engine) writeFiles(d *draft, dir string) error {
 		return err
 	}
 	isHost := d.modes.Network == modeHost
-	resolv, notices := network.ResolvConf(host, resolvOptions(d.req, &e.cfg, isHost))
+	resolv, notices := network.ResolvConf(host, e.resolvOptions(d.record(time.Time{})))
 	d.notices = append(d.notices, notices...)
 	hosts, err := d.hostsFile(isHost)
 	if err != nil {
 		return err
 	}
-	for name, content := range map[string][]byte{"resolv.conf": resolv, "hostname": network.HostnameFile(d.hostname), "hosts": hosts} {
+	for name, content := range map[string][]byte{"resolv.conf": resolv, resolvMade: resolv, "hostname": network.HostnameFile(d.hostname), "hosts": hosts} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return &container.Error{Verb: "write file of container", Object: name, Cause: err}
 		}
@@ -232,12 +233,41 @@ func (e *Engine) writeFiles(d *draft, dir string) error {
 	return nil
 }
 
-func resolvOptions(r *CreateRequest, cfg *Config, isHost bool) network.ResolvOptions {
-	o := network.ResolvOptions{Servers: r.Network.DNS, Search: r.Network.DNSSearch, Options: r.Network.DNSOptions, Host: isHost}
-	if len(o.Servers) == 0 && !isHost {
-		o.Servers = cfg.Network.DNS
+func (e *Engine) resolvOptions(r *container.Record) network.ResolvOptions {
+	n := &r.Network
+	o := network.ResolvOptions{Servers: n.DNS, Search: n.DNSSearch, Options: n.DNSOptions, Host: n.Mode == modeHost}
+	if len(o.Servers) == 0 && !o.Host {
+		o.Servers = e.cfg.Network.DNS
 	}
 	return o
+}
+
+// resolvMade is resolv.conf as gourd wrote it, by which it sees at the next start whether the container
+// has changed its own.
+const resolvMade = "resolv.conf.made"
+
+// refreshResolv rewrites resolv.conf at a start, since the host may use other resolvers by now. One that
+// the container changed is left as it is.
+func (e *Engine) refreshResolv(r *container.Record) error {
+	dir := e.store.Dir(r.ID)
+	file, made := filepath.Join(dir, "resolv.conf"), filepath.Join(dir, resolvMade)
+	now, err1 := os.ReadFile(file)
+	before, err2 := os.ReadFile(made)
+	if err1 != nil || err2 != nil || !bytes.Equal(now, before) {
+		return nil // a joined network's is that container's
+	}
+	host, err := network.HostResolvConf()
+	if err != nil {
+		return err
+	}
+	fresh, _ := network.ResolvConf(host, e.resolvOptions(r))
+	if bytes.Equal(fresh, before) {
+		return nil
+	}
+	if err := container.WriteFile(made, fresh, 0o600); err != nil {
+		return err
+	}
+	return container.WriteFile(file, fresh, 0o644)
 }
 
 func (d *draft) hostsFile(isHost bool) ([]byte, error) {

@@ -17,6 +17,7 @@ import (
 
 	"gourd/internal/container"
 	"gourd/internal/image"
+	"gourd/internal/snapshot"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -434,5 +435,85 @@ func BenchmarkListThousand(b *testing.B) {
 		if list, err := e.List(ctx, ListOptions{All: true}); err != nil || len(list) != 1000 {
 			b.Fatal(len(list), err)
 		}
+	}
+}
+
+// TestSweepOnceABoot finds leases and writable layers that belong to no container.
+func TestSweepOnceABoot(t *testing.T) {
+	e := testEngine(t)
+	ctx := context.Background()
+	importImage(t, e, "base", `CMD ["sh"]`)
+	kept := mustCreate(t, e, CreateRequest{Name: "kept", Image: "base"}, func(s *container.State) {
+		s.Status, s.Monitor = container.Running, container.Process{Pid: 1, Boot: "another"}
+	})
+	before := leftovers(t, e)
+	orphan := container.NewID()
+	if _, err := e.store.LeaseIDs(orphan, container.IDPool{Base: e.cfg.IDs.Base, Size: e.cfg.IDs.Size}); err != nil {
+		t.Fatal(err)
+	}
+	d, err := e.snapshots("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := e.Image(ctx, "base")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Prepare(ctx, orphan, img.DiffIDs, snapshot.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Sweep(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if after := leftovers(t, e); !slices.Equal(before, after) {
+		t.Errorf("left: %v, before %v", after, before)
+	}
+	// What ran when the machine went down has ended.
+	r, err := e.store.Load(kept.ID)
+	if err != nil || r.State.Status != container.Exited || !strings.Contains(r.State.Error, "restarted") {
+		t.Errorf("after a reboot: %+v, %v", r, err)
+	}
+}
+
+// TestCutShortRemovalKeepsVolumes: nobody asked for them to go.
+func TestCutShortRemovalKeepsVolumes(t *testing.T) {
+	e := testEngine(t)
+	importImage(t, e, "base", `CMD ["sh"]`, "VOLUME /vol")
+	r := mustCreate(t, e, CreateRequest{Name: "box", Image: "base"}, nil)
+	if _, err := e.store.Hide(r.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Sweep(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(r.Mounts[0].Source); err != nil {
+		t.Error(err)
+	}
+	if half, _ := e.store.Half(); len(half) > 0 {
+		t.Errorf("still half: %v", half)
+	}
+}
+
+func TestResolvConfIsRefreshedUnlessChanged(t *testing.T) {
+	e := testEngine(t)
+	importImage(t, e, "base", `CMD ["sh"]`)
+	r := mustCreate(t, e, CreateRequest{Name: "box", Image: "base"}, nil)
+	file := filepath.Join(e.store.Dir(r.ID), "resolv.conf")
+	e.cfg.Network.DNS = []string{"192.0.2.7"} // other resolvers by now
+	if err := e.refreshResolv(r); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := os.ReadFile(file); err != nil || !strings.Contains(string(b), "192.0.2.7") {
+		t.Errorf("%s, %v", b, err)
+	}
+	if err := os.WriteFile(file, []byte("nameserver 192.0.2.8\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	e.cfg.Network.DNS = []string{"192.0.2.9"}
+	if err := e.refreshResolv(r); err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := os.ReadFile(file); string(b) != "nameserver 192.0.2.8\n" {
+		t.Errorf("the container's own was replaced: %s", b)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"gourd/internal/cgroup"
 	"gourd/internal/container"
@@ -25,7 +26,7 @@ func (e *Engine) Explain(_ context.Context, ref string) (*Explanation, error) {
 		return nil, err
 	}
 	x := &Explanation{ID: r.ID, Name: r.Name}
-	if x.Steps, err = e.steps(r.ID); err != nil {
+	if x.Steps, err = e.steps(r.ID, r.State.Started); err != nil {
 		return nil, err
 	}
 	if x.Views, err = e.views(r); err != nil {
@@ -39,8 +40,17 @@ func (e *Engine) Explain(_ context.Context, ref string) (*Explanation, error) {
 }
 
 // steps are what the monitor noted. Another runtime than gourd's notes none.
-func (e *Engine) steps(id string) ([]container.Step, error) {
-	b, err := os.ReadFile(filepath.Join(e.store.RunDir(id), "steps.json"))
+func (e *Engine) steps(id string, started time.Time) ([]container.Step, error) {
+	path := filepath.Join(e.store.RunDir(id), "steps.json")
+	b, err := os.ReadFile(path)
+	// The monitor notes them right after it has said that the container runs.
+	for range 50 {
+		if !errors.Is(err, fs.ErrNotExist) || time.Since(started) > time.Second {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+		b, err = os.ReadFile(path)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

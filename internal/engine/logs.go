@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"gourd/internal/container"
-	"gourd/internal/container/control"
 	"gourd/internal/container/logfile"
 )
 
@@ -46,7 +45,7 @@ func (e *Engine) Logs(ctx context.Context, ref string, o LogOptions, sink LogSin
 // its monitor.
 func (e *Engine) ended(ctx context.Context, id string) <-chan struct{} {
 	done := make(chan struct{})
-	conn, err := control.Dial(e.store, id)
+	conn, err := e.dial(ctx, id)
 	if err != nil {
 		close(done)
 		return done

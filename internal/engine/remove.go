@@ -26,12 +26,17 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 			return err
 		}
 	}
-	live, err := e.claim(ctx, r)
+	live, died, err := e.claim(ctx, r)
 	if err != nil {
 		return err
 	}
 	defer live.Close()
 	defer os.RemoveAll(e.store.RunDir(r.ID))
+	if died {
+		if err := e.takeApart(ctx, r); err != nil {
+			return err
+		}
+	}
 	err = e.store.Forget(r.ID, e.forget(o.Volumes))
 	if errors.Is(err, container.ErrNotFound) {
 		return nil // it removed itself (--rm) in the meantime
@@ -43,11 +48,14 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 // container along; the sweep then finds the rest.
 func (e *Engine) kill(ctx context.Context, r *container.Record) error {
 	zero := 0
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	_, err := e.ask(ctx, r.ID, &control.Request{Op: control.OpStop, Signal: "SIGKILL", Timeout: &zero})
+	_, err := e.ask(limited, r.ID, &control.Request{Op: control.OpStop, Signal: "SIGKILL", Timeout: &zero})
 	if err == nil || errors.Is(err, container.ErrNotRunning) {
 		return nil
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	return e.killMonitor(r.ID)
 }
@@ -55,20 +63,22 @@ func (e *Engine) kill(ctx context.Context, r *container.Record) error {
 // patience is how long a monitor may take to answer what it does at once.
 const patience = 20 * time.Second
 
-// claim waits until no monitor holds the container, and then holds it, so that none is started.
-func (e *Engine) claim(ctx context.Context, r *container.Record) (*os.File, error) {
+// claim waits until no monitor holds the container, and then holds it, so that none is started. died: the
+// last monitor left its directory, as one does that was killed.
+func (e *Engine) claim(ctx context.Context, r *container.Record) (live *os.File, died bool, err error) {
 	for begin := time.Now(); ; {
+		died = exists(e.store.RunDir(r.ID))
 		live, err := e.store.SetLive(r.ID)
 		if err == nil || !errors.Is(err, container.ErrRunning) {
-			return live, err
+			return live, died, err
 		}
 		if time.Since(begin) > patience {
-			return nil, &container.Error{Verb: "remove container", Object: r.Name, Kind: container.ErrConflict,
+			return nil, false, &container.Error{Verb: "remove container", Object: r.Name, Kind: container.ErrConflict,
 				Cause: errText("its monitor is still tidying up"), Hint: "try again"}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, false, ctx.Err()
 		case <-time.After(time.Millisecond):
 		}
 	}
@@ -95,4 +105,16 @@ func (e *Engine) forget(volumes bool) func(dir string, r *container.Record) erro
 		}
 		return e.store.RemoveVolumesIn(r)
 	}
+}
+
+// forgetHalf is forget for the sweep, which finds a removal that was cut short, by a monitor perhaps that
+// was killed before it had taken its container apart. Volumes go only where that was certainly asked for,
+// with --rm.
+func (e *Engine) forgetHalf(dir string, r *container.Record) error {
+	if r != nil {
+		if err := e.takeApart(context.Background(), r); err != nil {
+			return err
+		}
+	}
+	return e.forget(r != nil && r.AutoRemove)(dir, r)
 }

@@ -133,7 +133,7 @@ func (d *draft) cgroupsPath() string {
 	if d.systemdCgroup() {
 		return cmpOr(parent, "gourd.slice") + ":gourd:" + d.id
 	}
-	return filepath.Join("/", cmpOr(parent, "/gourd"), d.id)
+	return filepath.Join("/", cmpOr(parent, cgroupParent), d.id)
 }
 
 // systemdCgroup: systemd owns the unified hierarchy and must be asked for a scope.

@@ -24,8 +24,11 @@ func (e *Engine) Start(ctx context.Context, ref string, a Attach) (*Session, err
 		return nil, err
 	}
 	s, err := e.start(r, a)
-	if err != nil && r.AutoRemove {
-		e.dropFailed(id)
+	if err != nil {
+		// A monitor that could say why has tidied already; after one that died this does.
+		if serr := e.settleLost(ctx, id); serr == nil && r.AutoRemove {
+			e.dropFailed(id)
+		}
 	}
 	return s, err
 }
@@ -37,6 +40,9 @@ func (e *Engine) start(r *container.Record, a Attach) (*Session, error) {
 	monitor := e.monitorPath()
 	if monitor == "" {
 		return nil, errNoMonitor("start container " + r.Name)
+	}
+	if err := e.refreshResolv(r); err != nil {
+		return nil, err
 	}
 	var notices []string
 	if r.Network.Mode == modeBridge {
@@ -162,7 +168,7 @@ func (e *Engine) dropFailed(id string) {
 	}
 	if live, err := e.store.SetLive(id); err == nil {
 		defer live.Close()
-		os.RemoveAll(e.store.RunDir(id))
 		e.store.Forget(id, e.forget(true))
+		os.RemoveAll(e.store.RunDir(id))
 	}
 }

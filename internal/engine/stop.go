@@ -31,9 +31,23 @@ func (e *Engine) load(ref string) (*container.Record, error) {
 	return e.store.Load(id)
 }
 
+// dial connects to a container's monitor. One that has only just begun has no socket yet, and one that is
+// about to end has none any more: as long as it lives there is something to wait for.
+func (e *Engine) dial(ctx context.Context, id string) (*control.Conn, error) {
+	for begin := time.Now(); ; {
+		conn, err := control.Dial(e.store, id)
+		if !errors.Is(err, container.ErrNotRunning) || !e.store.Live(id) || time.Since(begin) > patience {
+			return conn, err
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
 // ask sends one request to a container's monitor and waits for the reply, or for ctx.
 func (e *Engine) ask(ctx context.Context, id string, r *control.Request) (*control.Reply, error) {
-	conn, err := control.Dial(e.store, id)
+	conn, err := e.dial(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -81,20 +95,35 @@ func (e *Engine) Kill(ctx context.Context, ref, signal string) error {
 	return err
 }
 
-// Restart stops the container if it runs and starts it. A container with AutoRemove is kept.
+// Restart stops the container if it runs and starts it. One that is removed when it ends (--rm) is kept
+// this once.
 func (e *Engine) Restart(ctx context.Context, ref string, o StopOptions) error {
 	r, err := e.load(ref)
 	if err != nil {
 		return err
 	}
-	if r.AutoRemove && e.store.Live(r.ID) {
-		return &container.Error{Verb: "restart container", Object: r.Name, Kind: container.ErrConflict,
-			Cause: errText("it is removed when it ends (--rm)"), Hint: "run it anew"}
+	keep := r.AutoRemove && e.store.Live(r.ID)
+	if keep {
+		if err := e.setAutoRemove(r.ID, false); err != nil {
+			return err
+		}
 	}
-	if err := e.Stop(ctx, r.ID, o); err != nil {
+	err = e.Stop(ctx, r.ID, o)
+	if keep {
+		err = errors.Join(err, e.setAutoRemove(r.ID, true))
+	}
+	if err != nil {
 		return err
 	}
 	_, err = e.Start(ctx, r.ID, Attach{})
+	return err
+}
+
+func (e *Engine) setAutoRemove(id string, on bool) error {
+	_, err := e.store.Update(id, func(r *container.Record) error {
+		r.AutoRemove = on
+		return nil
+	})
 	return err
 }
 

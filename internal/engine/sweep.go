@@ -23,14 +23,21 @@ func (e *Engine) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	stale, err := e.store.SweepLocks()
+	if err != nil {
+		return err
+	}
 	for _, id := range lost {
 		err = errors.Join(err, e.settleLost(ctx, id))
 	}
 	for _, id := range half {
-		err = errors.Join(err, e.store.FinishForget(id, e.forget(true)))
+		if e.store.Live(id) {
+			continue // its monitor, or a removal, is at it
+		}
+		err = errors.Join(err, e.store.FinishForget(id, e.forgetHalf))
 	}
 	err = errors.Join(err, e.afterReboot(ctx))
-	if len(lost)+len(half) > 0 {
+	if len(lost)+len(half) > 0 || stale {
 		err = errors.Join(err, e.sweepRest(), cgroup.RemoveParents(monitorGroup+"/none"))
 	}
 	return err
@@ -67,10 +74,7 @@ func (e *Engine) settleLost(ctx context.Context, id string) error {
 
 // endLost kills what is left of a lost container, records its end, and removes it if it was to be.
 func (e *Engine) endLost(ctx context.Context, r *container.Record) error {
-	if err := killGroup(ctx, r); err != nil {
-		return err
-	}
-	if err := e.networks(nil).Detach(r.ID); err != nil {
+	if err := e.takeApart(ctx, r); err != nil {
 		return err
 	}
 	if r.AutoRemove {
@@ -81,6 +85,11 @@ func (e *Engine) endLost(ctx context.Context, r *container.Record) error {
 		return nil
 	})
 	return err
+}
+
+// takeApart ends what a killed monitor left of its container: processes, cgroup and address.
+func (e *Engine) takeApart(ctx context.Context, r *container.Record) error {
+	return errors.Join(killGroup(ctx, r), e.networks(nil).Detach(r.ID))
 }
 
 // markLost records the end of a container that nobody saw ending.
@@ -155,20 +164,53 @@ func (e *Engine) afterReboot(context.Context) error {
 		})
 		err = errors.Join(err, uerr)
 	}
-	if err != nil {
+	if err = errors.Join(err, e.sweepRest()); err != nil {
 		return err
 	}
 	return container.WriteFile(stamp, []byte(boot+"\n"), 0o600)
 }
 
-// sweepRest looks after what the stores of others may have left: rare, so only after something was found.
+// sweepRest looks after what the stores of others may have left, and after leases and snapshots whose
+// container is nowhere: rare, so only after something was found, and once a boot.
 func (e *Engine) sweepRest() error {
-	err := e.store.SweepNames()
-	if d, derr := e.snapshots(e.cfg.StorageDriver); derr == nil {
+	err := errors.Join(e.store.SweepNames(), e.sweepOrphans())
+	d, derr := e.snapshots(e.cfg.StorageDriver)
+	if derr == nil {
 		err = errors.Join(err, d.Sweep())
 	}
-	if images, ierr := e.images(); ierr == nil {
-		err = errors.Join(err, images.Sweep())
+	if images, ierr := e.images(); ierr == nil && derr == nil {
+		err = errors.Join(err, images.Sweep(d))
 	}
 	return errors.Join(err, e.networks(nil).Sweep(e.store.Live))
+}
+
+// sweepOrphans removes writable layers and id leases of containers that are neither there, nor being
+// made, nor being removed.
+func (e *Engine) sweepOrphans() error {
+	var err error
+	if d, derr := e.snapshots(e.cfg.StorageDriver); derr == nil {
+		ids, lerr := d.Containers()
+		err = errors.Join(lerr, d.Sweep())
+		for _, id := range ids {
+			if !e.known(id) {
+				err = errors.Join(err, d.Remove(id))
+			}
+		}
+	}
+	leases, lerr := e.store.Leases()
+	err = errors.Join(err, lerr)
+	for id, slot := range leases {
+		if !e.known(id) {
+			err = errors.Join(err, e.store.ReleaseIDs(id, slot))
+		}
+	}
+	return err
+}
+
+// known says whether a container has a directory, visible or not. While one is made the invisible one
+// becomes the visible one, and the other way round while one is removed, so the visible one is looked
+// for twice.
+func (e *Engine) known(id string) bool {
+	visible, hidden := e.store.Dir(id), e.store.Dir("."+id)
+	return exists(visible) || exists(hidden) || exists(visible)
 }

@@ -41,28 +41,19 @@ func (e *Engine) Wait(ctx context.Context, ref string, until WaitCondition) (Exi
 
 // waitExit waits for the end of a running container; of another one the last end counts.
 func (e *Engine) waitExit(ctx context.Context, r *container.Record) (Exit, error) {
-	for {
-		conn, err := control.Dial(e.store, r.ID)
-		if errors.Is(err, container.ErrNotRunning) && e.store.Live(r.ID) && r.State.Status == container.Created {
-			// Its monitor has not made the socket yet.
-			if err := pause(ctx, 2*time.Millisecond); err != nil {
-				return Exit{}, err
-			}
-			continue
-		}
-		if errors.Is(err, container.ErrNotRunning) {
-			return e.lastExit(ctx, r.ID)
-		}
-		if err != nil {
-			return Exit{}, err
-		}
-		exit, err := receiveExit(ctx, conn)
-		if err == nil || ctx.Err() != nil {
-			return exit, err
-		}
-		// The monitor ended without a word: its record, or the sweep, knows more.
+	conn, err := e.dial(ctx, r.ID)
+	if errors.Is(err, container.ErrNotRunning) {
 		return e.lastExit(ctx, r.ID)
 	}
+	if err != nil {
+		return Exit{}, err
+	}
+	exit, err := receiveExit(ctx, conn)
+	if err == nil || ctx.Err() != nil {
+		return exit, err
+	}
+	// The monitor ended without a word: its record, or the sweep, knows more.
+	return e.lastExit(ctx, r.ID)
 }
 
 func receiveExit(ctx context.Context, conn *control.Conn) (Exit, error) {

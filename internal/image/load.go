@@ -5,14 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"sort"
 	"strings"
 
 	"gourd/internal/container"
 	"gourd/internal/layer"
+	"gourd/internal/layer/compression"
 )
 
 // Loaded is one image that a load brought.
@@ -37,7 +38,7 @@ func (s *Store) LoadDir(ctx context.Context, dir string, sink LayerSink, progres
 }
 
 func (s *Store) loadFrom(ctx context.Context, sink LayerSink, progress Progress, read func(*ingest) (*archive, error)) ([]Loaded, error) {
-	in, err := s.newIngest()
+	in, err := s.newIngest(sink)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (s *Store) loadFrom(ctx context.Context, sink LayerSink, progress Progress,
 	}
 	loaded := make([]Loaded, 0, len(pictures))
 	for _, p := range pictures {
-		id, err := in.add(ctx, p, sink, progress)
+		id, err := in.add(ctx, p, progress)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +93,7 @@ const maxFiles = 100_000
 // readArchive spools every file of a tar stream. What they are is known only at the end, as manifest.json may
 // stand there.
 func (in *ingest) readArchive(ctx context.Context, r io.Reader) (*archive, error) {
-	d, err := layer.Decompress(withContext(ctx, r))
+	d, err := compression.Decompress(withContext(ctx, r))
 	if err != nil {
 		return nil, err
 	}
@@ -182,12 +183,15 @@ func (in *ingest) readDir(ctx context.Context, dir string) (*archive, error) {
 	defer root.Close()
 	a := &archive{in: in, files: map[string]layer.Digest{}, links: map[string]string{}}
 	names := []string{"oci-layout", "index.json", "manifest.json"}
-	blobs, err := filepath.Glob(filepath.Join(dir, "blobs", "sha256", "*"))
-	if err != nil {
-		return nil, err
+	blobs, err := fs.ReadDir(root.FS(), "blobs/sha256")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, &container.Error{Verb: "read image directory", Object: dir, Cause: err}
+	}
+	if len(blobs) > maxFiles {
+		return nil, corruptf("image directory", "it has more than %d blobs", maxFiles)
 	}
 	for _, b := range blobs {
-		names = append(names, path.Join("blobs", "sha256", filepath.Base(b)))
+		names = append(names, path.Join("blobs", "sha256", b.Name()))
 	}
 	for _, name := range names {
 		if err := a.dirFile(ctx, root, name); err != nil {
@@ -237,8 +241,10 @@ func (a *archive) pictures() ([]*picture, error) {
 		return nil, err
 	}
 	if index == nil {
-		return nil, &container.Error{Verb: "read", Object: "image archive", Kind: container.ErrCorrupt, Cause: errors.New("it has neither manifest.json nor index.json"),
-			Hint: "if it is a root file system, use `gourd import`"}
+		return nil, &container.Error{
+			Verb: "read", Object: "image archive", Kind: container.ErrCorrupt, Cause: errors.New("it has neither manifest.json nor index.json"),
+			Hint: "if it is a root file system, use `gourd import`",
+		}
 	}
 	return a.ociImages(index)
 }
@@ -319,16 +325,16 @@ func (in *ingest) describeLayer(blob layer.Digest) (Descriptor, error) {
 		return Descriptor{}, err
 	}
 	defer f.Close()
-	d, err := layer.Decompress(f)
+	d, err := compression.Decompress(f)
 	if err != nil {
 		return Descriptor{}, err
 	}
 	defer d.Close()
 	out := Descriptor{MediaType: MediaTypeLayer, Digest: blob, Size: in.blobs[blob]}
 	switch d.Format {
-	case layer.Gzip, layer.Zstd:
+	case compression.Gzip, compression.Zstd:
 		out.MediaType += "+" + string(d.Format)
-	case layer.Bzip2, layer.XZ:
+	case compression.Bzip2, compression.XZ:
 		if out.Digest, out.Size, err = in.spool(d); err != nil {
 			return Descriptor{}, err
 		}
@@ -338,8 +344,10 @@ func (in *ingest) describeLayer(blob layer.Digest) (Descriptor, error) {
 
 // writeManifest makes the manifest that a docker archive doesn't have.
 func (in *ingest) writeManifest(p *picture) error {
-	m := Manifest{SchemaVersion: 2, MediaType: MediaTypeManifest, Layers: p.layers,
-		Config: Descriptor{MediaType: MediaTypeConfig, Digest: p.config, Size: in.blobs[p.config]}}
+	m := Manifest{
+		SchemaVersion: 2, MediaType: MediaTypeManifest, Layers: p.layers,
+		Config: Descriptor{MediaType: MediaTypeConfig, Digest: p.config, Size: in.blobs[p.config]},
+	}
 	if m.Layers == nil {
 		m.Layers = []Descriptor{}
 	}

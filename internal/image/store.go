@@ -323,8 +323,10 @@ func findPrefix(list []*Summary, ref, id string, nameErr error) (*Summary, error
 	case 1:
 		return found[0], nil
 	}
-	return nil, &container.Error{Verb: "find image", Object: ref, Kind: container.ErrInvalid,
-		Cause: fmt.Errorf("the prefix is ambiguous: %d images' ids begin with it", len(found)), Hint: "give more digits"}
+	return nil, &container.Error{
+		Verb: "find image", Object: ref, Kind: container.ErrInvalid,
+		Cause: fmt.Errorf("the prefix is ambiguous: %d images' ids begin with it", len(found)), Hint: "give more digits",
+	}
 }
 
 func noSuchImage(ref string) error {

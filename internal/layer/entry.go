@@ -86,8 +86,7 @@ func newEntry(h *tar.Header) (*Entry, error) {
 func (e *Entry) setKind(h *tar.Header) error {
 	switch h.Typeflag {
 	case tar.TypeReg, tar.TypeCont:
-		e.Kind = File
-		e.Sparse = h.PAXRecords["GNU.sparse.major"] != "" || h.PAXRecords["GNU.sparse.size"] != ""
+		e.Kind, e.Sparse = File, isSparseHeader(h)
 	case tar.TypeGNUSparse:
 		e.Kind, e.Sparse = File, true
 	case tar.TypeDir, 'D': // 'D' is a directory of an incremental GNU archive; its data is a list of names
@@ -108,6 +107,11 @@ func (e *Entry) setKind(h *tar.Header) error {
 		return fmt.Errorf("type %q can't be read", rune(h.Typeflag))
 	}
 	return nil
+}
+
+// isSparseHeader knows GNU's old format by its type and those in PAX archives (0.0, 0.1, 1.0) by their records.
+func isSparseHeader(h *tar.Header) bool {
+	return h.Typeflag == tar.TypeGNUSparse || h.PAXRecords["GNU.sparse.major"] != "" || h.PAXRecords["GNU.sparse.size"] != ""
 }
 
 // setName cleans the name and recognises whiteouts, which are told by their name alone.

@@ -82,8 +82,10 @@ func Extract(ctx context.Context, root *os.File, r *Reader, o ExtractOptions) (E
 }
 
 func newExtractor(ctx context.Context, root *os.File, data io.Reader, o ExtractOptions) *extractor {
-	x := &extractor{ctx: ctx, root: int(root.Fd()), data: data, o: o, cached: -1,
-		buf: make([]byte, copyBlock), implied: map[string]bool{}, made: map[string]bool{}, touched: map[string]time.Time{}}
+	x := &extractor{
+		ctx: ctx, root: int(root.Fd()), data: data, o: o, cached: -1,
+		buf: make([]byte, copyBlock), implied: map[string]bool{}, made: map[string]bool{}, touched: map[string]time.Time{},
+	}
 	if o.Mode == Diff {
 		x.implied["."] = true
 	}

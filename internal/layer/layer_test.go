@@ -286,11 +286,13 @@ func TestApply(t *testing.T) {
 func TestAttributes(t *testing.T) {
 	capability := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 	acl := "\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x02\x00\x04\x00\x39\x30\x00\x00\x04\x00\x04\x00\xff\xff\xff\xff\x10\x00\x04\x00\xff\xff\xff\xff\x20\x00\x04\x00\xff\xff\xff\xff"
-	h := tar.Header{Name: "d/f", Size: 3, Mode: 0o4755, Uid: 88889462, Gid: 70000, ModTime: time.Unix(-1234, 987654321), Format: tar.FormatPAX,
+	h := tar.Header{
+		Name: "d/f", Size: 3, Mode: 0o4755, Uid: 88889462, Gid: 70000, ModTime: time.Unix(-1234, 987654321), Format: tar.FormatPAX,
 		PAXRecords: map[string]string{
 			xattrRecord + "user.nul": "a\x00b", xattrRecord + "security.capability": capability, xattrRecord + "trusted.overlay.redirect": "/etc",
 			xattrRecord + "user.overlay.opaque": "y", xattrRecord + "security.selinux": "x", xattrRecord + "trusted.x": "y",
-		}}
+		},
+	}
 	d := tar.Header{Name: "d", Typeflag: tar.TypeDir, Mode: 0o2775, ModTime: time.Unix(1<<33, 5), Format: tar.FormatPAX, PAXRecords: map[string]string{xattrRecord + aclDefault: acl, xattrRecord + "user.d": "1"}}
 	dir, got, err := extract(t, archiveOf(t, d, h, dirHeader("implied/explicit"), tar.Header{Name: "plain", Mode: 0o604}), ExtractOptions{})
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 const (
 	maxEntries   = 4 << 20
 	maxNameBytes = 512 << 20
-	maxTotal     = 256 << 30 // of file data, holes included
+	maxTotal     = 256 << 30 // of file data
+	maxSparse    = 64 << 30  // of sparse files: some bytes of archive can make any size, and take time to read
 )
 
 // Reader yields the checked entries of a tar stream.
@@ -24,6 +25,7 @@ type Reader struct {
 	entries int
 	names   int64
 	total   int64
+	sparse  int64
 	last    string
 }
 
@@ -84,6 +86,12 @@ func (r *Reader) count(h *tar.Header) error {
 			return fmt.Errorf("the files hold more than %d GiB", maxTotal>>30)
 		}
 		r.total += h.Size
+		if isSparseHeader(h) {
+			r.sparse += h.Size
+		}
+	}
+	if r.sparse > maxSparse {
+		return fmt.Errorf("its sparse files make more than %d GiB", maxSparse>>30)
 	}
 	if r.entries > maxEntries {
 		return fmt.Errorf("it has more than %d entries", maxEntries)

@@ -86,3 +86,45 @@ func procPath(fd int) string { return "/proc/self/fd/" + strconv.Itoa(fd) }
 func split(name string) (dir, base string) {
 	return path.Dir(name), path.Base(name)
 }
+
+// Usage sums up the sizes of the files below an open directory, in bytes, a file with several names once. What a
+// running container takes away meanwhile doesn't count.
+func Usage(root *os.File) (int64, error) {
+	return usage(int(root.Fd()), map[inode]bool{})
+}
+
+func usage(dir int, seen map[inode]bool) (sum int64, err error) {
+	names, err := readNames(dir)
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range names {
+		st, err := lstatAt(dir, name)
+		switch {
+		case err == unix.ENOENT:
+		case err != nil:
+			return 0, err
+		case isDir(&st):
+			n, err := usageBelow(dir, name, seen)
+			if err != nil {
+				return 0, err
+			}
+			sum += n
+		case st.Mode&unix.S_IFMT == unix.S_IFREG && !seen[inode{st.Dev, st.Ino}]:
+			if st.Nlink > 1 {
+				seen[inode{st.Dev, st.Ino}] = true
+			}
+			sum += st.Size
+		}
+	}
+	return sum, nil
+}
+
+func usageBelow(parent int, name string, seen map[inode]bool) (int64, error) {
+	fd, err := unix.Openat(parent, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, ignoreGone(err)
+	}
+	defer unix.Close(fd)
+	return usage(fd, seen)
+}

@@ -3,6 +3,7 @@ package layer
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +13,8 @@ import (
 	"sort"
 	"strings"
 	"testing"
+
+	"gourd/internal/container"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -306,5 +309,20 @@ func TestShrinkingFile(t *testing.T) {
 	}
 	if want := "short" + strings.Repeat("\x00", 35); b.String() != want {
 		t.Errorf("copied %q", b.String())
+	}
+}
+
+// TestSparseBomb: a few bytes of archive must not keep a machine busy for hours.
+func TestSparseBomb(t *testing.T) {
+	top := t.TempDir()
+	run(t, top, "truncate -s 3T hole && tar -S --format=gnu -cf gnu.tar hole && tar -S --format=pax -cf pax.tar hole")
+	for _, name := range []string{"gnu.tar", "pax.tar"} {
+		data, err := os.ReadFile(filepath.Join(top, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := extract(t, data, ExtractOptions{}); !errors.Is(err, container.ErrCorrupt) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

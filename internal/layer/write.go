@@ -242,8 +242,10 @@ func (t *treeWriter) copy(w io.Writer, f *os.File, offset, n int64) error {
 
 // header is everything of an entry but its data.
 func (t *treeWriter) header(name string, st *unix.Stat_t, x xattrFile) (*tar.Header, error) {
-	h := &tar.Header{Name: name, Mode: int64(st.Mode & 0o7777), Uid: int(t.o.IDs.uid(st.Uid)), Gid: int(t.o.IDs.gid(st.Gid)),
-		ModTime: mtime(st), Format: tar.FormatPAX}
+	h := &tar.Header{
+		Name: name, Mode: int64(st.Mode & 0o7777), Uid: int(t.o.IDs.uid(st.Uid)), Gid: int(t.o.IDs.gid(st.Gid)),
+		ModTime: mtime(st), Format: tar.FormatPAX,
+	}
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFREG:
 		h.Typeflag, h.Size = tar.TypeReg, st.Size

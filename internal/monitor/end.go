@@ -36,11 +36,15 @@ func (m *monitor) failed(id string, err error) *control.Reply {
 	return reply
 }
 
-// end records how the container ended, tells everybody, and takes away what is left of it. The clients
+// finish records how the container ended, tells everybody, and takes away what is left of it. The clients
 // are told as soon as what they may do next will work: the record says exited, or the name is free.
-func (m *monitor) end() error {
+func (m *monitor) finish() error {
 	m.init.exit.OOMKilled = m.backend.oomKilled()
 	var hidden error
+	// restart keeps a container that would remove itself (--rm), and says so in the record.
+	if r, err := m.store.Load(m.record.ID); err == nil {
+		m.record.AutoRemove = r.AutoRemove
+	}
 	if m.record.AutoRemove {
 		_, hidden = m.store.Hide(m.record.ID)
 	} else {
@@ -88,6 +92,7 @@ func (m *monitor) leave(id string) {
 	if m.socket != nil {
 		m.socket.Close()
 	}
+	m.writing.Wait()
 	// By name, not all that is there: something could be mounted below.
 	for _, name := range []string{"control.sock", "steps.json", "live", ""} {
 		os.Remove(filepath.Join(m.store.RunDir(id), name))

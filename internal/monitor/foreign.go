@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"gourd/internal/cgroup"
 	"gourd/internal/container"
@@ -254,8 +255,20 @@ func (f *foreign) oomKilled() bool {
 	return err == nil && kills > 0
 }
 
+// delete has the runtime forget the container. Its processes may still be on their way out, which runtimes
+// don't wait for when they remove the cgroup; hence the repetition.
+func (f *foreign) delete() (err error) {
+	for pause := 10 * time.Millisecond; pause < time.Second; pause *= 2 {
+		if err = f.command([3]*os.File{}, "delete", "--force", f.id); err == nil {
+			return nil
+		}
+		time.Sleep(pause)
+	}
+	return err
+}
+
 func (f *foreign) clean() error {
-	err := errors.Join(f.wire.detach(), f.command([3]*os.File{}, "delete", "--force", f.id))
+	err := errors.Join(f.wire.detach(), f.delete())
 	uerr := unix.Unmount(f.rootDir(), unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 	if uerr != nil && uerr != unix.EINVAL && uerr != unix.ENOENT {
 		return errors.Join(err, fmt.Errorf("unmount root of container: %w", uerr)) // nothing below it may be deleted

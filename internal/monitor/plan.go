@@ -40,28 +40,36 @@ func Plan(r io.Reader, w io.Writer) error {
 	if err := json.Unmarshal(p.Spec, &raw); err != nil {
 		return err
 	}
-	// Load only says where the group would be.
-	path := spec.Linux.CgroupsPath
-	group, err := cgroup.Load(path, strings.Contains(path, ":"))
-	if err != nil {
-		return err
+	c := &runtime.Config{ID: p.ID, Spec: &spec, Seccomp: raw.Linux.Seccomp, RootFS: p.RootFS, LenientIdmap: true}
+	if path := spec.Linux.CgroupsPath; path != "" {
+		g, err := cgroup.Load(path, strings.Count(path, ":") == 2)
+		if err != nil {
+			return err
+		}
+		c.Cgroup = plannedCgroup{g}
 	}
-	steps, err := runtime.Plan(&runtime.Config{ID: p.ID, Spec: &spec, Seccomp: raw.Linux.Seccomp, RootFS: p.RootFS, Cgroup: plannedGroup{group}, LenientIdmap: true})
+	steps, err := runtime.Plan(c)
 	if err != nil {
 		return err
 	}
 	return json.NewEncoder(w).Encode(steps)
 }
 
-// plannedGroup is a cgroup that isn't made: for each file that a process would join by there is one to
-// be counted.
-type plannedGroup struct{ *cgroup.Group }
+// plannedCgroup is a cgroup that isn't there: it has the directories that it would have, and for each of
+// its files something to open, so that the plan has the steps that the making has.
+type plannedCgroup struct{ *cgroup.Group }
 
-func (g plannedGroup) Dir() *os.File { return nil }
+func (p plannedCgroup) Dir() *os.File { return nil }
 
-func (g plannedGroup) JoinFiles() ([]*os.File, error) {
+func (p plannedCgroup) JoinFiles() ([]*os.File, error) {
+	legacy := map[string]bool{}
+	for controller, dir := range p.Paths() {
+		if controller != "" {
+			legacy[dir] = true
+		}
+	}
 	var files []*os.File
-	for range g.Paths() {
+	for range legacy {
 		f, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 		if err != nil {
 			return nil, err

@@ -131,6 +131,7 @@ func (t *streams) read(src *source) (buf []byte, n int, err error) {
 		}
 		if n <= 0 {
 			t.buffers.put(buf)
+			buf = nil // while it waits it holds none
 		}
 		return rerr != unix.EAGAIN
 	})

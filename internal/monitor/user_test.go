@@ -175,8 +175,14 @@ func TestHostileAccountFiles(t *testing.T) {
 func FuzzResolveUser(f *testing.F) {
 	f.Add("web:www", passwd, group)
 	f.Add("1", "1:x:0:0", "\xff:::")
+	root := newRoot(f, passwd, group)
 	f.Fuzz(func(t *testing.T, spec, passwd, group string) {
-		a, err := resolveUser(newRoot(t, passwd, group), spec, nil)
+		for name, text := range map[string]string{"passwd": passwd, "group": group} {
+			if err := os.WriteFile(filepath.Join(root.Name(), "etc", name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, err := resolveUser(root, spec, nil)
 		if err != nil {
 			return
 		}

@@ -21,8 +21,11 @@ func TestResolvConf(t *testing.T) {
 		want       string
 		notices    int
 	}{
-		{"as the host", "nameserver 192.0.2.53\nsearch a.example b.example\noptions ndots:2 edns0\n", ResolvOptions{},
-			"nameserver 192.0.2.53\nsearch a.example b.example\noptions ndots:2 edns0\n", 0},
+		{
+			"as the host", "nameserver 192.0.2.53\nsearch a.example b.example\noptions ndots:2 edns0\n",
+			ResolvOptions{},
+			"nameserver 192.0.2.53\nsearch a.example b.example\noptions ndots:2 edns0\n", 0,
+		},
 		{"comments and unknown lines", "# c\n; d\nnameserver 192.0.2.53 # e\nsortlist 1.2.3.4\nfamily inet4\n", ResolvOptions{}, "nameserver 192.0.2.53\n", 0},
 		{"the last search or domain counts", "search a b\ndomain c d\nnameserver 192.0.2.53\n", ResolvOptions{}, "nameserver 192.0.2.53\nsearch c\n", 0},
 		{"options add up", "options a\noptions b c\nnameserver 192.0.2.53", ResolvOptions{}, "nameserver 192.0.2.53\noptions a b c\n", 0},
@@ -81,9 +84,18 @@ func TestCheckResolv(t *testing.T) {
 		t.Error(err)
 	}
 	for _, o := range []ResolvOptions{
-		{Servers: []string{"example.org"}}, {Servers: []string{"1.2.3"}}, {Servers: []string{""}}, {Servers: []string{"192.0.2.1\nnameserver 192.0.2.2"}},
-		{Search: []string{""}}, {Search: []string{"a b"}}, {Search: []string{"a..b"}}, {Search: []string{"a\noptions x"}}, {Search: []string{strings.Repeat("a", 64)}},
-		{Options: []string{""}}, {Options: []string{"a b"}}, {Options: []string{"a\nb"}},
+		{Servers: []string{"example.org"}},
+		{Servers: []string{"1.2.3"}},
+		{Servers: []string{""}},
+		{Servers: []string{"192.0.2.1\nnameserver 192.0.2.2"}},
+		{Search: []string{""}},
+		{Search: []string{"a b"}},
+		{Search: []string{"a..b"}},
+		{Search: []string{"a\noptions x"}},
+		{Search: []string{strings.Repeat("a", 64)}},
+		{Options: []string{""}},
+		{Options: []string{"a b"}},
+		{Options: []string{"a\nb"}},
 	} {
 		if err := CheckResolv(o); !errors.Is(err, container.ErrInvalid) {
 			t.Errorf("CheckResolv(%+v) = %v", o, err)
@@ -110,8 +122,11 @@ func TestHostsFile(t *testing.T) {
 	}{
 		{"a network", HostsOptions{Address: addr("172.30.0.2"), Hostname: "hh"}, localNames + "172.30.0.2\thh\n"},
 		{"none", HostsOptions{Hostname: "hh"}, localNames},
-		{"extra hosts", HostsOptions{Address: addr("172.30.0.2"), Hostname: "hh", Gateway: addr("172.30.0.1"), Extra: extra("a.b:1.2.3.4", "v6:::1", "h:host-gateway", "q=[2001:db8::1]")},
-			localNames + "1.2.3.4\ta.b\n::1\tv6\n172.30.0.1\th\n2001:db8::1\tq\n172.30.0.2\thh\n"},
+		{
+			"extra hosts",
+			HostsOptions{Address: addr("172.30.0.2"), Hostname: "hh", Gateway: addr("172.30.0.1"), Extra: extra("a.b:1.2.3.4", "v6:::1", "h:host-gateway", "q=[2001:db8::1]")},
+			localNames + "1.2.3.4\ta.b\n::1\tv6\n172.30.0.1\th\n2001:db8::1\tq\n172.30.0.2\thh\n",
+		},
 		{"domain name", HostsOptions{Address: addr("172.30.0.2"), Hostname: "hh", Domainname: "example.org"}, localNames + "172.30.0.2\thh.example.org hh\n"},
 		{"full host name", HostsOptions{Address: addr("172.30.0.2"), Hostname: "hh.example.org"}, localNames + "172.30.0.2\thh.example.org hh\n"},
 		{"the host's network", HostsOptions{Base: []byte("127.0.0.1 localhost\n10.0.0.1 me"), Extra: extra("a:1.2.3.4")}, "127.0.0.1 localhost\n10.0.0.1 me\n1.2.3.4\ta\n"},
@@ -139,9 +154,21 @@ func TestCheckHostname(t *testing.T) {
 		host, domain string
 		ok           bool
 	}{
-		{"", "", true}, {"hh", "", true}, {"a.b.c", "example.org", true}, {"A-1_b", "", true}, {strings.Repeat("a", 63), "", true},
-		{strings.Repeat("a", 64), "", false}, {strings.Repeat("a.", 33), "", false}, {"a b", "", false}, {"-a", "", false}, {"a-", "", false},
-		{"a..b", "", false}, {".", "", false}, {"a\n", "", false}, {"ü", "", false}, {"a", strings.Repeat("b.", 40), false},
+		{"", "", true},
+		{"hh", "", true},
+		{"a.b.c", "example.org", true},
+		{"A-1_b", "", true},
+		{strings.Repeat("a", 63), "", true},
+		{strings.Repeat("a", 64), "", false},
+		{strings.Repeat("a.", 33), "", false},
+		{"a b", "", false},
+		{"-a", "", false},
+		{"a-", "", false},
+		{"a..b", "", false},
+		{".", "", false},
+		{"a\n", "", false},
+		{"ü", "", false},
+		{"a", strings.Repeat("b.", 40), false},
 	} {
 		err := CheckHostname(c.host, c.domain)
 		if (err == nil) != c.ok || (err != nil && !errors.Is(err, container.ErrInvalid)) {

@@ -17,12 +17,15 @@ func (n *Networks) leaseDir() string { return filepath.Join(n.state, "networks",
 // one. Making the symbolic link is what takes it, so any number of processes may do it at once.
 // Errors: ErrInUse if want is taken or none is left.
 func (n *Networks) lease(r *record, id string, want netip.Addr) (netip.Addr, error) {
-	if want.IsValid() {
-		return want, n.leaseExact(r, id, want)
-	}
 	held, err := n.held()
+	if err == nil && held == nil {
+		err = os.MkdirAll(n.leaseDir(), 0o700)
+	}
 	if err != nil {
 		return netip.Addr{}, err
+	}
+	if want.IsValid() {
+		return want, n.leaseExact(r, id, want)
 	}
 	broadcast := last(r.Subnet)
 	for a := r.Subnet.Addr().Next(); a.Less(broadcast); a = a.Next() {
@@ -37,8 +40,10 @@ func (n *Networks) lease(r *record, id string, want netip.Addr) (netip.Addr, err
 			return netip.Addr{}, &container.Error{Verb: "lease address", Object: a.String(), Cause: err}
 		}
 	}
-	return netip.Addr{}, &container.Error{Verb: "lease address in network", Object: r.Name, Kind: container.ErrInUse,
-		Cause: fmt.Errorf("all addresses of %v are taken", r.Subnet), Hint: "remove containers, or set a larger network.subnet in gourd.toml"}
+	return netip.Addr{}, &container.Error{
+		Verb: "lease address in network", Object: r.Name, Kind: container.ErrInUse,
+		Cause: fmt.Errorf("all addresses of %v are taken", r.Subnet), Hint: "remove containers, or set a larger network.subnet in gourd.toml",
+	}
 }
 
 func (n *Networks) leaseExact(r *record, id string, want netip.Addr) error {

@@ -323,6 +323,10 @@ func TestPutsBackWhatOthersTook(t *testing.T) {
 		}
 		n.Sweep(func(string) bool { return false })
 	}
+	if err := os.RemoveAll(n.leaseDir()); err != nil {
+		t.Fatal(err)
+	}
+	attach(t, n, "y")
 }
 
 func TestKernelWithout(t *testing.T) {

@@ -73,12 +73,16 @@ func (n *Networks) Attach(r AttachRequest) (*container.Endpoint, error) {
 	if mac == nil {
 		mac = macOf(address)
 	}
-	e := &container.Endpoint{Network: rec.Name, Interface: "eth0", MAC: mac.String(),
-		IPv4: netip.PrefixFrom(address, rec.Subnet.Bits()).String(), Gateway4: rec.Gateway.String()}
+	e := &container.Endpoint{
+		Network: rec.Name, Interface: "eth0", MAC: mac.String(),
+		IPv4: netip.PrefixFrom(address, rec.Subnet.Bits()).String(), Gateway4: rec.Gateway.String(),
+	}
 	if err := connect(rec, e, netns, address, mac); err != nil {
 		os.Remove(filepath.Join(n.leaseDir(), address.String()))
-		return nil, &container.Error{Verb: "connect container to network", Object: rec.Name, Cause: err,
-			Hint: "`ip -d link show " + rec.Bridge + "` shows the bridge"}
+		return nil, &container.Error{
+			Verb: "connect container to network", Object: rec.Name, Cause: err,
+			Hint: "`ip -d link show " + rec.Bridge + "` shows the bridge",
+		}
 	}
 	return e, nil
 }

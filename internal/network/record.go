@@ -58,8 +58,10 @@ func (n *Networks) load() (*record, error) {
 	}
 	switch {
 	case r.Version > recordVersion:
-		return nil, &container.Error{Verb: "read network", Object: Default, Kind: container.ErrUnsupported,
-			Cause: fmt.Errorf("it has version %d, this gourd knows up to %d", r.Version, recordVersion), Hint: "use the newer gourd that made it"}
+		return nil, &container.Error{
+			Verb: "read network", Object: Default, Kind: container.ErrUnsupported,
+			Cause: fmt.Errorf("it has version %d, this gourd knows up to %d", r.Version, recordVersion), Hint: "use the newer gourd that made it",
+		}
 	case !r.Subnet.IsValid() || !r.Subnet.Addr().Is4() || !r.Subnet.Contains(r.Gateway):
 		return nil, corrupt(n.recordPath(), fmt.Errorf("gateway %v is not in subnet %v", r.Gateway, r.Subnet))
 	}
@@ -70,8 +72,10 @@ func (n *Networks) load() (*record, error) {
 }
 
 func corrupt(path string, cause error) error {
-	return &container.Error{Verb: "read network", Object: path, Kind: container.ErrCorrupt, Cause: cause,
-		Hint: "remove the file: gourd makes a new one"}
+	return &container.Error{
+		Verb: "read network", Object: path, Kind: container.ErrCorrupt, Cause: cause,
+		Hint: "remove the file: gourd makes a new one",
+	}
 }
 
 func (n *Networks) store(r *record) error {

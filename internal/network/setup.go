@@ -238,9 +238,11 @@ func (n *Networks) retire(s *socket, old *record) error {
 		return err
 	}
 	if len(held) > 0 {
-		return &container.Error{Verb: "change network", Object: old.Name, Kind: container.ErrInUse,
+		return &container.Error{
+			Verb: "change network", Object: old.Name, Kind: container.ErrInUse,
 			Cause: fmt.Errorf("%d containers are connected to it (bridge %s, subnet %v)", len(held), old.Bridge, old.Subnet),
-			Hint:  "stop them, or take bridge, subnet and mtu in gourd.toml back"}
+			Hint:  "stop them, or take bridge, subnet and mtu in gourd.toml back",
+		}
 	}
 	os.Remove(n.readyPath())
 	if err := removeRules(old); err != nil {
@@ -272,9 +274,11 @@ func (n *Networks) planBridge(s *socket, r *record) (exists bool, err error) {
 		case n.owns(l):
 			return true, nil
 		case !r.ChosenBridge:
-			return false, &container.Error{Verb: "make bridge", Object: r.Bridge, Kind: container.ErrConflict,
+			return false, &container.Error{
+				Verb: "make bridge", Object: r.Bridge, Kind: container.ErrConflict,
 				Cause: fmt.Errorf("an interface of this name exists and is not this installation's (%s)", describe(l)),
-				Hint:  "choose another name: network.bridge in gourd.toml"}
+				Hint:  "choose another name: network.bridge in gourd.toml",
+			}
 		}
 	}
 	for i := range 1000 {
@@ -320,8 +324,10 @@ func (n *Networks) planSubnet(s *socket, r *record, exists bool) error {
 			other, taken = overlap(r.Subnet, used)
 		}
 		if taken && !r.ChosenSubnet {
-			return &container.Error{Verb: "use subnet", Object: r.Subnet.String(), Kind: container.ErrConflict,
-				Cause: fmt.Errorf("the host has a route or resolver in it: %v", other), Hint: "choose another one: network.subnet in gourd.toml"}
+			return &container.Error{
+				Verb: "use subnet", Object: r.Subnet.String(), Kind: container.ErrConflict,
+				Cause: fmt.Errorf("the host has a route or resolver in it: %v", other), Hint: "choose another one: network.subnet in gourd.toml",
+			}
 		}
 		if taken || !r.Subnet.IsValid() {
 			if r.Subnet, err = chooseSubnet(used); err != nil {

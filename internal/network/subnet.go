@@ -37,8 +37,10 @@ func chooseSubnet(used []netip.Prefix) (netip.Prefix, error) {
 			return p, nil
 		}
 	}
-	return netip.Prefix{}, &container.Error{Verb: "choose subnet of network", Object: Default, Kind: container.ErrInUse,
-		Cause: errors.New("every subnet of the pool overlaps a route of this host"), Hint: "set one: network.subnet in gourd.toml"}
+	return netip.Prefix{}, &container.Error{
+		Verb: "choose subnet of network", Object: Default, Kind: container.ErrInUse,
+		Cause: errors.New("every subnet of the pool overlaps a route of this host"), Hint: "set one: network.subnet in gourd.toml",
+	}
 }
 
 // overlap gives the first of used that has an address in common with p.

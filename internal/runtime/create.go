@@ -83,6 +83,7 @@ func create(c *Config, run bool) (_ *Container, err error) {
 	if b.p, err = child.New(); err != nil {
 		return nil, err
 	}
+	b.p.DieAt(c.dieAt)
 	defer func() {
 		if err != nil {
 			b.undo()
@@ -117,7 +118,7 @@ func (b *build) story() []func() error {
 	return []func() error{
 		b.writeEarlyTable, // the child joins its cgroups, and waits
 		b.startChild,      // clone3 into the new namespaces
-		b.attachCgroup,    // with systemd only
+		b.attachCgroup,    // with systemd
 		nodes, maps,
 		b.mountRoot,
 		b.askOnRoot,

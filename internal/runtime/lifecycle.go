@@ -274,7 +274,7 @@ func (s *Store) born(l *Launch, st *State, group *cgroup.Group, pid int) error {
 	if err := group.Attach(pid); err != nil { // the systemd driver needs a process to make a scope for
 		return err
 	}
-	st.CgroupPaths, st.NamespacePaths = group.Paths(), namespacePaths(pid)
+	st.cgroups = group.Paths()
 	return s.save(st)
 }
 

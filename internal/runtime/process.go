@@ -258,6 +258,9 @@ type execution struct {
 
 func (x *execution) write() error {
 	p, proc := x.track.p, x.proc
+	if x.filter.ListenerNeeded {
+		return unsupported("seccomp action SCMP_ACT_NOTIFY")
+	}
 	if proc.IOPriority != nil {
 		prio, err := ioPriority(proc.IOPriority)
 		if err != nil {

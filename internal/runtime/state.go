@@ -32,24 +32,31 @@ type Store struct {
 
 // State is what state.json holds. Names follow runc's where other tools read that file.
 type State struct {
-	ID             string            `json:"id"`
-	OCIVersion     string            `json:"oci_version"`
-	Pid            int               `json:"init_process_pid"`
-	Start          uint64            `json:"init_process_start"`
-	Boot           string            `json:"boot_id"`
-	Created        time.Time         `json:"created"`
-	Bundle         string            `json:"bundle"`
-	Rootfs         string            `json:"rootfs"`
-	Annotations    map[string]string `json:"annotations,omitempty"`
-	Cgroup         string            `json:"cgroup"` // as cgroup.Load takes it
-	Systemd        bool              `json:"systemd_cgroup,omitempty"`
-	CgroupPaths    map[string]string `json:"cgroup_paths"`
-	NamespacePaths map[string]string `json:"namespace_paths"`
+	ID          string            `json:"id"`
+	OCIVersion  string            `json:"oci_version"`
+	Pid         int               `json:"init_process_pid"`
+	Start       uint64            `json:"init_process_start"`
+	Boot        string            `json:"boot_id"`
+	Created     time.Time         `json:"created"`
+	Bundle      string            `json:"bundle"`
+	Rootfs      string            `json:"rootfs"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+	Cgroup      string            `json:"cgroup"` // as cgroup.Load takes it
+	Systemd     bool              `json:"systemd_cgroup,omitempty"`
 	// HostPIDs: it has no pid namespace of its own, so its processes don't end with the first.
 	HostPIDs bool `json:"host_pids,omitempty"`
 	// Ready: everything but the start is done.
 	Ready bool         `json:"ready"`
 	Hooks *specs.Hooks `json:"hooks,omitempty"`
+
+	cgroups map[string]string // directories by controller, while it is being made
+}
+
+// stateFile is what others find in state.json beside State. We never read it: listing many containers would pay.
+type stateFile struct {
+	*State
+	CgroupPaths    map[string]string `json:"cgroup_paths"`
+	NamespacePaths map[string]string `json:"namespace_paths"`
 }
 
 // Paused is runc's addition to the specification's four states.
@@ -81,7 +88,7 @@ func (s *Store) Load(id string) (*State, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	b, err := os.ReadFile(s.statePath(id))
+	b, err := readPlain(s.statePath(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, notFound(id)
 	}
@@ -95,6 +102,28 @@ func (s *Store) Load(id string) (*State, error) {
 	return st, nil
 }
 
+// readPlain is os.ReadFile without its four system calls that try to poll a plain file.
+func readPlain(path string) ([]byte, error) {
+	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	b := make([]byte, 0, 4096)
+	for {
+		n, err := unix.Read(fd, b[len(b):cap(b)])
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n == 0 {
+			return b, err
+		}
+		if b = b[:len(b)+n]; len(b) == cap(b) {
+			b = append(b, 0)[:len(b)]
+		}
+	}
+}
+
 func notFound(id string) error {
 	return &container.Error{Verb: "find container", Object: id, Kind: container.ErrNotFound, Cause: errors.New("container does not exist"),
 		Hint: "`list` shows those of this --root"}
@@ -102,7 +131,7 @@ func notFound(id string) error {
 
 // save replaces state.json in one step.
 func (s *Store) save(st *State) error {
-	b, err := json.MarshalIndent(st, "", "  ")
+	b, err := json.MarshalIndent(stateFile{st, st.cgroups, namespacePaths(st.Pid)}, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -38,8 +38,10 @@ func Open(root, name string) (Driver, error) {
 	case "overlay", "overlay2":
 		if !used(root, "overlay") {
 			if err := overlay.Probe(root); err != nil {
-				return nil, &container.Error{Verb: "use storage driver", Object: "overlay", Kind: container.ErrUnsupported, Cause: err,
-					Hint: "put --root on ext4, xfs or btrfs, or use --storage-driver vfs"}
+				return nil, &container.Error{
+					Verb: "use storage driver", Object: "overlay", Kind: container.ErrUnsupported, Cause: err,
+					Hint: "put --root on ext4, xfs or btrfs, or use --storage-driver vfs",
+				}
 			}
 		}
 		return overlay.Open(root)

@@ -38,13 +38,20 @@ func makeRootfs(dir string) error {
 			return err
 		}
 	}
-	for name, text := range map[string]string{"passwd": "root:x:0:0:root:/root:/bin/sh\n", "group": "root:x:0:\n"} {
-		if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), 0o644); err != nil {
+	files := map[string]string{"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", linesFile: strings.Repeat(logLine+"\n", 1<<20/64)}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// linesFile has 1 MiB of logLine in the image; with its end the line has 64 bytes.
+const (
+	linesFile = "/lines"
+	logLine   = "The quick brown fox jumps over the lazy dog: sixty-four bytes.."
+)
 
 // dockerCapabilities is what a container of docker's has by default.
 var dockerCapabilities = []string{
@@ -61,15 +68,25 @@ func dockerSpec(rootfs, cgroup string, args ...string) (*specs.Spec, error) {
 		Version:  "1.0.2",
 		Hostname: "bench",
 		Root:     &specs.Root{Path: rootfs},
-		Process: &specs.Process{Args: args, Cwd: "/", Capabilities: caps, NoNewPrivileges: false,
-			Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=bench"}},
+		Process: &specs.Process{
+			Args: args, Cwd: "/", Capabilities: caps, NoNewPrivileges: false,
+			Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=bench"},
+		},
 		Mounts: dockerMounts(),
 		Linux: &specs.Linux{
 			CgroupsPath: cgroup,
-			Namespaces: []specs.LinuxNamespace{{Type: specs.MountNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.UTSNamespace},
-				{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.CgroupNamespace}},
-			MaskedPaths: []string{"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-				"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware"},
+			Namespaces: []specs.LinuxNamespace{
+				{Type: specs.MountNamespace},
+				{Type: specs.NetworkNamespace},
+				{Type: specs.UTSNamespace},
+				{Type: specs.PIDNamespace},
+				{Type: specs.IPCNamespace},
+				{Type: specs.CgroupNamespace},
+			},
+			MaskedPaths: []string{
+				"/proc/asound", "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+				"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+			},
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 			Resources:     dockerResources(),
 		},
@@ -104,8 +121,10 @@ func dockerResources() *specs.LinuxResources {
 		Memory: &specs.LinuxMemory{Limit: i64(256 << 20), Swap: i64(512 << 20)},
 		CPU:    &specs.LinuxCPU{Shares: u64(1024), Quota: i64(100000), Period: u64(100000)},
 		Pids:   &specs.LinuxPids{Limit: i64(100)},
-		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"},
-			allow("c", nil, nil, "m"), allow("b", nil, nil, "m"), allow("c", i64(136), nil, "rwm")},
+		Devices: []specs.LinuxDeviceCgroup{
+			{Allow: false, Access: "rwm"},
+			allow("c", nil, nil, "m"), allow("b", nil, nil, "m"), allow("c", i64(136), nil, "rwm"),
+		},
 	}
 	for _, n := range [][2]int64{{1, 3}, {1, 5}, {1, 7}, {1, 8}, {1, 9}, {5, 0}, {5, 1}, {5, 2}} {
 		r.Devices = append(r.Devices, allow("c", i64(n[0]), i64(n[1]), "rwm"))

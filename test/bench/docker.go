@@ -28,9 +28,11 @@ func (b *bench) openDocker(ctx context.Context) (engine, error) {
 		return engine{}, err
 	}
 	socket := "unix://" + b.state("docker.sock")
-	e := engine{name: "docker", monitor: "containerd-shim", daemons: b.dockerPids,
+	e := engine{
+		name: "docker", monitor: "containerd-shim", daemons: b.dockerPids,
 		cli: []string{cli, "--config", filepath.Join(b.dir, "docker-config"), "--host", socket},
-		log: []string{"--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=3"}}
+		log: []string{"--log-driver", "json-file", "--log-opt", "max-size=10m", "--log-opt", "max-file=3"},
+	}
 	if b.docker != nil {
 		return e, nil
 	}

@@ -70,8 +70,10 @@ func enterOCIRun(_ context.Context, b *bench) ([]contender, error) {
 		b.skip("oci-run", "bwrap", err.Error())
 	} else {
 		// The same namespaces; it has no cgroup, no seccomp filter and no masks.
-		argv := []string{bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
-			"--bind", b.rootfs(), "/", "--proc", "/proc", "--dev", "/dev", "/bin/true"}
+		argv := []string{
+			bwrap, "--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+			"--bind", b.rootfs(), "/", "--proc", "/proc", "--dev", "/dev", "/bin/true",
+		}
 		all = append(all, contender{"bwrap", func(ctx context.Context) (sample, error) { return timed(ctx, argv) }})
 	}
 	return all, nil

@@ -106,9 +106,11 @@ func (r *report) add(c benchCase, name string, samples []sample) {
 	for _, s := range samples {
 		cpu += s.cpu
 	}
-	r.Rows = append(r.Rows, row{Case: c.name, Contender: name, Unit: c.unit, Rounds: len(v),
+	r.Rows = append(r.Rows, row{
+		Case: c.name, Contender: name, Unit: c.unit, Rounds: len(v),
 		Median: quantile(v, 0.5), P10: quantile(v, 0.1), P90: quantile(v, 0.9),
-		CPU: float64(cpu) / float64(time.Millisecond) / float64(len(samples))})
+		CPU: float64(cpu) / float64(time.Millisecond) / float64(len(samples)),
+	})
 }
 
 func (r *report) median(c, contender string) (float64, bool) {

@@ -92,6 +92,9 @@ func New(t testing.TB) *Gourd {
 	g := &Gourd{T: t, Root: filepath.Join(dir, "root"), State: filepath.Join(dir, "state"), bin: Bin(t, "gourd")}
 	t.Cleanup(func() {
 		g.removeAll()
+		if r := g.Run("system", "sweep", "--all"); r.Code != 0 {
+			t.Errorf("sweep: %s", r.Stderr)
+		}
 		for _, left := range g.Leftovers() {
 			t.Errorf("left behind: %s", left)
 		}

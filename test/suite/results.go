@@ -107,6 +107,9 @@ func (r *results) add(e event, text string) {
 	}
 }
 
+// place is the "file_test.go:12: " that go test puts before what a test says.
+var place = regexp.MustCompile(`^\S+\.go:\d+: `)
+
 // reason is the last thing a test said before it was skipped.
 func reason(output string) string {
 	var said string
@@ -116,7 +119,7 @@ func reason(output string) string {
 			said = line
 		}
 	}
-	return said
+	return place.ReplaceAllString(said, "")
 }
 
 // allowedSkips are the reasons for which a test may be skipped on the machines that CI runs on.

@@ -108,7 +108,7 @@ func (p *explainPrinter) step(lead string, names int, s container.Step) {
 	for _, w := range why {
 		p.line(indent + strings.Repeat(" ", names+2) + w)
 	}
-	for _, call := range s.Calls {
+	for _, call := range collapse(s.Calls) {
 		for j, c := range wrap(call, p.width-len(indent)-2) {
 			mark := "· "
 			if j > 0 {
@@ -117,6 +117,24 @@ func (p *explainPrinter) step(lead string, names int, s container.Step) {
 			p.line(indent + p.faint(mark+c))
 		}
 	}
+}
+
+// collapse writes a call that is made several times in a row once: "write(…) × 8".
+func collapse(calls []string) []string {
+	var out []string
+	for i := 0; i < len(calls); {
+		n := 1
+		for i+n < len(calls) && calls[i+n] == calls[i] {
+			n++
+		}
+		call := calls[i]
+		if n > 1 {
+			call += fmt.Sprintf(" × %d", n)
+		}
+		out = append(out, call)
+		i += n
+	}
+	return out
 }
 
 // views prints facts as the host and as the container sees them, side by side.

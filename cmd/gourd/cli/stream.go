@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"time"
 
 	"gourd/cmd/gourd/internal/terminal"
 	"gourd/internal/container/control"
@@ -105,18 +106,29 @@ var ownSignals = map[unix.Signal]bool{
 // lastSignal is SIGRTMAX. Signals 32 and 33 are the C library's.
 const lastSignal = 64
 
-// catchSignals begins to keep signals, before the process exists, so that none is lost on the way to it.
+// Package signal wakes a thread of its own twice for each signal that it is told to catch, which for all of them
+// takes longer than making a container. So those that people send are caught before the process exists, that none
+// is lost on the way to it, and the others when it has lived for a moment.
+var usual = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
+
+const moment = 30 * time.Millisecond
+
 func catchSignals() *signals {
 	s := &signals{make(chan os.Signal, 128)}
+	signal.Notify(s.caught, usual...)
+	return s
+}
+
+func (s *signals) catchRest() {
 	for n := unix.Signal(1); n <= lastSignal; n++ {
 		if !ownSignals[n] && n != 32 && n != 33 {
 			signal.Notify(s.caught, n)
 		}
 	}
-	return s
 }
 
 func (s *signals) forward(session *engine.Session) {
+	time.AfterFunc(moment, s.catchRest)
 	go func() {
 		for sig := range s.caught {
 			if n, ok := sig.(unix.Signal); ok {

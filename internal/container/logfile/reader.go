@@ -24,7 +24,7 @@ type Query struct {
 
 // maxLine bounds a line of the file: a record of MaxPiece bytes, each escaped as \u00XX, and base64 of
 // them is 120 KiB; docker's attrs come on top.
-const maxLine = 1 << 20
+const maxLine = 256 << 10
 
 // errPast ends the reading at the first record after Query.Until.
 var errPast = errors.New("past until")

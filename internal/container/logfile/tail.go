@@ -114,8 +114,10 @@ func (c *backward) load() error {
 // record takes the record that stands at this offset if it belongs to one of the last lines.
 func (t *tailer) record(f *file, line []byte, at int64) {
 	if _, err := t.entry.decode(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
-		// It counts when the spans are read, if it lies in one; else nobody asked for it.
+		// Whatever it was, it was a line: the last 15 lines are the same ones whether one can be read or not.
+		// As damage it counts when the spans are read.
 		if t.lines < t.want {
+			t.lines++
 			t.take(f, at, at+int64(len(line)))
 		}
 		return

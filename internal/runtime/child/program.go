@@ -113,6 +113,7 @@ type Program struct {
 	batches         []*batch // what Release brings
 	mainStart       int      // first operation of the main part
 	exit            *Label
+	dieAt           string
 	onFail          *Label
 }
 
@@ -261,7 +262,13 @@ func (p *Program) Step(name, why string) {
 	clear(b)
 	p.stamps = append(p.stamps, r)
 	p.step = len(p.steps) - 1
+	if name == p.dieAt && name != "" {
+		p.Call(unix.SYS_EXIT_GROUP, N(137))
+	}
 }
+
+// DieAt ends the child at the beginning of a step, as if it had been killed there: for tests of what is left then.
+func (p *Program) DieAt(step string) { p.dieAt = step }
 
 // ParentStep records a step that the parent has done now (or, in a plan, would do). calls tells its system calls,
 // when somebody asks.

@@ -155,10 +155,19 @@ func (d *Overlay) Mount(id string) (*container.RootFS, error) {
 	if err != nil {
 		return nil, err
 	}
-	root := &container.RootFS{Overlay: true, Idmap: len(s.IDs.UIDs) > 0, Volatile: s.Volatile,
-		Upper: filepath.Join(d.containerDir(id), "upper"), Work: filepath.Join(d.containerDir(id), "work")}
+	root := &container.RootFS{
+		Overlay: true, Idmap: len(s.IDs.UIDs) > 0, Volatile: s.Volatile,
+		Upper: filepath.Join(d.containerDir(id), "upper"), Work: filepath.Join(d.containerDir(id), "work"),
+	}
 	for _, dir := range s.Lower {
 		root.Layers = append(root.Layers, container.Layer{Dir: d.abs(dir)})
+	}
+	if s.Volatile {
+		// The kernel marks an upper layer that may have lost writes in a crash, and refuses it from then on
+		// (overlayfs.rst, "Volatile mount"). No volatile container outlives a crash; this one is restarted.
+		if err := os.RemoveAll(filepath.Join(root.Work, "work", "incompat")); err != nil {
+			return nil, &container.Error{Verb: "mount container", Object: id, Cause: err}
+		}
 	}
 	return root, nil
 }

@@ -51,39 +51,36 @@ func (d *Overlay) Changes(id string) ([]driver.Change, error) {
 	return c.changes, nil
 }
 
-// Usage sums up the sizes of the files in the upper directory, a file with several names once.
+// Usage sums up the sizes of the files in the upper directory.
 func (d *Overlay) Usage(id string) (int64, error) {
 	if _, err := d.load(id); err != nil {
 		return 0, err
 	}
-	var sum int64
-	seen := map[uint64]bool{}
-	err := filepath.WalkDir(filepath.Join(d.containerDir(id), "upper"), func(path string, e os.DirEntry, err error) error {
-		if err != nil {
-			if os.IsNotExist(err) {
-				return nil // the container runs
-			}
-			return err
-		}
-		var st unix.Stat_t
-		if !e.Type().IsRegular() || unix.Lstat(path, &st) != nil || st.Nlink > 1 && seen[st.Ino] {
-			return nil
-		}
-		seen[st.Ino] = true
-		sum += st.Size
-		return nil
-	})
+	upper, err := d.openUpper(id)
+	if err != nil {
+		return 0, err
+	}
+	defer upper.Close()
+	sum, err := layer.Usage(upper)
 	if err != nil {
 		return 0, &container.Error{Verb: "measure container", Object: id, Cause: err}
 	}
 	return sum, nil
 }
 
+func (d *Overlay) openUpper(id string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(d.containerDir(id), "upper"), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, &container.Error{Verb: "open writable layer", Object: id, Cause: err}
+	}
+	return f, nil
+}
+
 // open opens the upper directory and the merged directory below it.
 func (d *Overlay) open(id string, s *snapshot) (*os.File, *merged, error) {
-	upper, err := os.OpenFile(filepath.Join(d.containerDir(id), "upper"), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
+	upper, err := d.openUpper(id)
 	if err != nil {
-		return nil, nil, &container.Error{Verb: "open writable layer", Object: id, Cause: err}
+		return nil, nil, err
 	}
 	below := new(merged)
 	for _, dir := range s.Lower {

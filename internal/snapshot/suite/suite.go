@@ -130,8 +130,8 @@ func add(t *testing.T, d driver.Driver, data []byte) layer.Digest {
 
 const capability = "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
-// stack is an image of three layers in which everything happens that can happen between layers.
-func stack(t *testing.T) [][]byte {
+// Stack is an image of three layers in which everything happens that can happen between layers.
+func Stack(t *testing.T) [][]byte {
 	return [][]byte{
 		pack(t, dir(".", 0o755), dir("etc", 0o750).owned(0, 42, 0o750), file("etc/passwd", "root"), file("etc/group", "root"), dir("etc/gone", 0o755), file("etc/gone/f", "x"),
 			dir("bin", 0o755), file("bin/ping", "ELF").owned(0, 0, 0o4755).with("security.capability", capability), link("bin/ping6", "bin/ping"), symlink("bin/sh", "/bin/busybox"),
@@ -147,7 +147,7 @@ func stack(t *testing.T) [][]byte {
 
 func layers(t *testing.T, d driver.Driver) {
 	var ids []layer.Digest
-	for _, data := range stack(t) {
+	for _, data := range Stack(t) {
 		id := layer.DigestOf(data)
 		if d.Has(id) {
 			t.Error("it has a layer that was never added")
@@ -214,7 +214,7 @@ func badLayers(t *testing.T, d driver.Driver) {
 
 // concurrent: many add and remove the same layers.
 func concurrent(t *testing.T, d driver.Driver) {
-	data := stack(t)
+	data := Stack(t)
 	var wg sync.WaitGroup
 	for n := range 6 {
 		wg.Go(func() {
@@ -268,11 +268,11 @@ func expected(t *testing.T, data [][]byte) map[string]string {
 			t.Fatal(err)
 		}
 	}
-	return tree(t, root, layer.IDMaps{})
+	return Tree(t, root, layer.IDMaps{})
 }
 
-// mountPoints are what drivers put into roots that lack them.
-var mountPoints = []string{"proc", "sys", "dev", "etc", "etc/hosts", "etc/hostname", "etc/resolv.conf"}
+// MountPoints are what drivers put into roots that lack them.
+var MountPoints = []string{"proc", "sys", "dev", "etc", "etc/hosts", "etc/hostname", "etc/resolv.conf"}
 
 // check compares a container's mounted root with what its layers must make.
 func check(t *testing.T, d driver.Driver, id string, ids layer.IDMaps, data [][]byte) {
@@ -286,9 +286,9 @@ func compare(t *testing.T, d driver.Driver, id string, ids layer.IDMaps, want ma
 	if err != nil {
 		t.Fatal(err)
 	}
-	withRoot(t, fs, ids, func(dir string) {
-		got := tree(t, dir, ids)
-		for _, name := range mountPoints {
+	WithRoot(t, fs, ids, func(dir string) {
+		got := Tree(t, dir, ids)
+		for _, name := range MountPoints {
 			if _, ok := want[name]; !ok {
 				if got[name] == "" {
 					t.Errorf("the mount point /%s is missing", name)
@@ -296,12 +296,12 @@ func compare(t *testing.T, d driver.Driver, id string, ids layer.IDMaps, want ma
 				delete(got, name)
 			}
 		}
-		same(t, id, got, want)
+		Same(t, id, got, want)
 	})
 }
 
 func wholeTree(t *testing.T, d driver.Driver) {
-	data := stack(t)
+	data := Stack(t)
 	for n := 1; n <= len(data); n++ {
 		check(t, d, prepare(t, d, fmt.Sprintf("host%d", n), driver.Options{}, data[:n]...), layer.IDMaps{}, data[:n])
 		check(t, d, prepare(t, d, fmt.Sprintf("user%d", n), driver.Options{IDs: shifted()}, data[:n]...), shifted(), data[:n])
@@ -320,8 +320,8 @@ func implied(t *testing.T, d driver.Driver) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withRoot(t, fs, layer.IDMaps{}, func(dir string) {
-		got := tree(t, dir, layer.IDMaps{})
+	WithRoot(t, fs, layer.IDMaps{}, func(dir string) {
+		got := Tree(t, dir, layer.IDMaps{})
 		for name, want := range map[string]string{".": "mode 40750 owner 0:0 ", "a": "mode 40700 owner 5:6 ", "a/b": "mode 43770 owner 7:8 ", "a/b/c": "mode 40755 owner 0:0 ", "new": "mode 40755 owner 0:0 "} {
 			if !strings.HasPrefix(got[name], want) {
 				t.Errorf("%s is %s, want %s…", name, got[name], want)
@@ -357,8 +357,8 @@ func lowerLink(t *testing.T, d driver.Driver) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withRoot(t, fs, layer.IDMaps{}, func(dir string) {
-		got := tree(t, dir, layer.IDMaps{})
+	WithRoot(t, fs, layer.IDMaps{}, func(dir string) {
+		got := Tree(t, dir, layer.IDMaps{})
 		want := fmt.Sprintf("mode 100640 owner 3:4 time %d.%09d rdev 0 size 7 content %s", then.Unix(), then.Nanosecond(), layer.DigestOf([]byte("content")).Short())
 		for _, name := range []string{"e/b", "e/c"} {
 			if s, _, _ := strings.Cut(got[name], " linked"); s != want {
@@ -372,7 +372,7 @@ func lowerLink(t *testing.T, d driver.Driver) {
 }
 
 func containers(t *testing.T, d driver.Driver) {
-	data := stack(t)
+	data := Stack(t)
 	prepare(t, d, "one", driver.Options{}, data...)
 	prepare(t, d, "two", driver.Options{IDs: shifted()}, data[0])
 	if ids, err := d.Containers(); err != nil || len(ids) != 2 || !slices.Contains(ids, "one") || !slices.Contains(ids, "two") {
@@ -412,7 +412,7 @@ func containers(t *testing.T, d driver.Driver) {
 }
 
 func inUse(t *testing.T, d driver.Driver) {
-	data := stack(t)
+	data := Stack(t)
 	prepare(t, d, "c", driver.Options{}, data[0])
 	id := layer.DigestOf(data[0])
 	if err := d.RemoveLayer(id); !errors.Is(err, container.ErrInUse) || !d.Has(id) {
@@ -425,7 +425,7 @@ func inUse(t *testing.T, d driver.Driver) {
 }
 
 func sweep(t *testing.T, d driver.Driver) {
-	data := stack(t)
+	data := Stack(t)
 	prepare(t, d, "c", driver.Options{}, data...)
 	if err := d.Sweep(); err != nil {
 		t.Fatal(err)
@@ -474,16 +474,16 @@ D /var/lib/sub`
 
 // changes: what a container did is listed as docker lists it; committed as a layer, it makes the same tree.
 func changes(t *testing.T, d driver.Driver, ids layer.IDMaps) {
-	data := stack(t)[:1]
+	data := Stack(t)[:1]
 	prepare(t, d, "c", driver.Options{IDs: ids}, data...)
 	fs, err := d.Mount("c")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var after map[string]string
-	withRoot(t, fs, ids, func(dir string) {
-		inside(t, dir, ids, work)
-		after = tree(t, dir, ids)
+	WithRoot(t, fs, ids, func(dir string) {
+		Inside(t, dir, ids, work)
+		after = Tree(t, dir, ids)
 	})
 	got, err := d.Changes("c")
 	if err != nil {
@@ -511,7 +511,7 @@ func commit(t *testing.T, d driver.Driver, ids layer.IDMaps, data [][]byte, afte
 		t.Fatal(err)
 	}
 	prepare(t, d, "again", driver.Options{IDs: ids}, append(slices.Clone(data), b.Bytes())...)
-	for _, name := range mountPoints {
+	for _, name := range MountPoints {
 		if !strings.HasPrefix(name, "etc") || name != "etc" {
 			delete(after, name)
 		}

@@ -14,9 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tree describes every file below dir completely, with the container's ids: mode, owner, time, device, size and
+// Tree describes every file below dir completely, with the container's ids: mode, owner, time, device, size and
 // content, link target, attributes, and which names are one file.
-func tree(t *testing.T, dir string, ids layer.IDMaps) map[string]string {
+func Tree(t *testing.T, dir string, ids layer.IDMaps) map[string]string {
 	t.Helper()
 	out, groups := map[string]string{}, map[uint64][]string{}
 	err := filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
@@ -77,8 +77,8 @@ func describe(p string, st *unix.Stat_t, ids layer.IDMaps) (string, error) {
 	return s, nil
 }
 
-// same compares two trees.
-func same(t *testing.T, what string, got, want map[string]string) {
+// Same compares two trees.
+func Same(t *testing.T, what string, got, want map[string]string) {
 	t.Helper()
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if got[name] != want[name] {

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"sort"
-	"strings"
 
 	"gourd/internal/container"
 	"gourd/internal/layer"
@@ -122,21 +121,21 @@ func (t tree) compare(now tree) map[string]driver.ChangeKind {
 }
 
 // changed reads a container's base and tree and compares them. The root stays open for the caller.
-func (d *VFS) changed(id string) (*os.File, map[string]driver.ChangeKind, error) {
+func (d *VFS) changed(id string) (*os.File, tree, map[string]driver.ChangeKind, error) {
 	base := tree{}
 	if err := readJSON(filepath.Join(d.containerDir(id), "base.json"), id, &base); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	root, err := os.OpenFile(filepath.Join(d.containerDir(id), "root"), os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
-		return nil, nil, &container.Error{Verb: "open writable layer", Object: id, Cause: err}
+		return nil, nil, nil, &container.Error{Verb: "open writable layer", Object: id, Cause: err}
 	}
 	now, err := readTree(root)
 	if err != nil {
 		root.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return root, base.compare(now), nil
+	return root, now, base.compare(now), nil
 }
 
 // Changes lists what differs from the image.
@@ -144,7 +143,7 @@ func (d *VFS) Changes(id string) ([]driver.Change, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
-	root, kinds, err := d.changed(id)
+	root, _, kinds, err := d.changed(id)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +162,7 @@ func (d *VFS) Diff(ctx context.Context, id string, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	root, kinds, err := d.changed(id)
+	root, _, kinds, err := d.changed(id)
 	if err != nil {
 		return err
 	}
@@ -174,12 +173,14 @@ func (d *VFS) Diff(ctx context.Context, id string, w io.Writer) error {
 			deleted[path.Dir(name)] = append(deleted[path.Dir(name)], path.Base(name))
 		}
 	}
-	return layer.Write(ctx, w, root, layer.WriteOptions{IDs: s.IDs,
+	return layer.Write(ctx, w, root, layer.WriteOptions{
+		IDs:  s.IDs,
 		Keep: func(name string, st *unix.Stat_t) bool { return kinds[name] != 0 && kinds[name] != driver.Deleted },
 		Deleted: func(dir string) []string {
 			sort.Strings(deleted[dir])
 			return deleted[dir]
-		}})
+		},
+	})
 }
 
 // Usage is what the container added to or changed in its copy.
@@ -187,19 +188,15 @@ func (d *VFS) Usage(id string) (int64, error) {
 	if err := checkID(id); err != nil {
 		return 0, err
 	}
-	root, kinds, err := d.changed(id)
+	root, now, kinds, err := d.changed(id)
 	if err != nil {
 		return 0, err
 	}
-	defer root.Close()
+	root.Close()
 	var sum int64
-	for name, kind := range kinds {
-		var st unix.Stat_t
-		if kind == driver.Deleted || unix.Lstat(filepath.Join(root.Name(), strings.TrimPrefix(name, "/")), &st) != nil {
-			continue
-		}
-		if st.Mode&unix.S_IFMT == unix.S_IFREG {
-			sum += st.Size
+	for name := range kinds {
+		if n := now[name]; n.Mode&unix.S_IFMT == unix.S_IFREG {
+			sum += n.Size
 		}
 	}
 	return sum, nil

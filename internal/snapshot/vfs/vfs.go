@@ -74,6 +74,9 @@ func (d *VFS) Add(ctx context.Context, id layer.Digest, tar io.Reader) error {
 	if d.Has(id) {
 		return nil
 	}
+	if err := d.staging.Sweep(); err != nil { // a killed load may have left as much as this one needs
+		return err
+	}
 	w, err := d.staging.New()
 	if err != nil {
 		return err
@@ -213,8 +216,10 @@ func (d *VFS) Prepare(ctx context.Context, id string, layers []layer.Digest, o d
 		return err
 	}
 	if o.Quota != 0 || o.LowerDir != "" {
-		return &container.Error{Verb: "prepare container", Object: id, Kind: container.ErrUnsupported,
-			Cause: errors.New("the vfs driver has no disk quota and doesn't copy whole directories"), Hint: "use the overlay driver, or --rootfs without :O"}
+		return &container.Error{
+			Verb: "prepare container", Object: id, Kind: container.ErrUnsupported,
+			Cause: errors.New("the vfs driver has no disk quota and doesn't copy whole directories"), Hint: "use the overlay driver, or --rootfs without :O",
+		}
 	}
 	if _, err := os.Lstat(d.containerDir(id)); err == nil {
 		return &container.Error{Verb: "prepare container", Object: id, Kind: container.ErrExists}
