@@ -16,7 +16,7 @@ type relay struct{ got chan os.Signal }
 // Package signal wakes a thread of its own twice for each signal that it is told to catch, which for all of them
 // costs as much as making the container. So those that people send are caught at once, the others when the
 // container has lived for a moment.
-var atOnce = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
+var atOnce = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
 
 const moment = 30 * time.Millisecond
 

@@ -109,7 +109,7 @@ const lastSignal = 64
 // Package signal wakes a thread of its own twice for each signal that it is told to catch, which for all of them
 // takes longer than making a container. So those that people send are caught before the process exists, that none
 // is lost on the way to it, and the others when it has lived for a moment.
-var usual = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT}
+var usual = []os.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2}
 
 const moment = 30 * time.Millisecond
 
