@@ -18,6 +18,9 @@ import (
 // make makes the directory and the missing ones above it, and prepares each so that processes can
 // enter. It gives those it made, the deepest first, also with an error.
 func (d dir) make(path string) (made []string, err error) {
+	if d.has("cpuset") && !d.unified {
+		return d.makeEach(path)
+	}
 	// The common case: the parent is there and ready.
 	err = os.Mkdir(d.path, 0o755)
 	if err == nil && !d.unified {
@@ -33,36 +36,45 @@ func (d dir) make(path string) (made []string, err error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	if made, err = d.makeEach(path); err == nil && d.unified {
+		err = d.enableAbove(d.path)
+	}
+	return made, err
+}
+
+// makeEach makes the directories one after the other from the top. A cpuset is prepared also where it was
+// there already: whoever made it may have been killed before it did that.
+func (d dir) makeEach(path string) (made []string, err error) {
 	at := d.mount
 	for part := range strings.SplitSeq(strings.Trim(path, "/"), "/") {
 		at = filepath.Join(at, part)
 		err := os.Mkdir(at, 0o755)
-		if errors.Is(err, fs.ErrExist) {
-			continue
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return made, err
 		}
-		made = append([]string{at}, made...)
-		if !d.unified {
-			err = d.prepare(at)
+		if err == nil {
+			made = append([]string{at}, made...)
 		}
-		if err != nil {
-			return made, err
+		if (err == nil || d.has("cpuset")) && !d.unified {
+			if err := d.prepare(at); err != nil {
+				return made, err
+			}
 		}
-	}
-	if d.unified {
-		return made, d.enableAbove(d.path)
 	}
 	return made, nil
 }
 
-// prepare makes a new v1 directory fit for processes: a cpuset has no CPU and no memory node at first,
-// and memory before Linux 5.11 counts no children unless told to.
+// prepare makes a v1 directory fit for processes: a cpuset has no CPU and no memory node at first, and memory before Linux 5.11 counts no children unless told to.
 func (d dir) prepare(at string) error {
 	parent := filepath.Dir(at)
 	if d.has("cpuset") {
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			if own, err := readFile(at, file); err != nil || strings.TrimSpace(own) != "" {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 			v, err := readFile(parent, file)
 			if err != nil {
 				return err

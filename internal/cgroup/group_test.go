@@ -414,3 +414,31 @@ func owner(st os.FileInfo) uint32 {
 	}
 	return st.Sys().(*syscall.Stat_t).Uid
 }
+
+// TestPreparesACpusetThatWasLeftEmpty: whoever made a parent may have been killed before it was ready.
+func TestPreparesACpusetThatWasLeftEmpty(t *testing.T) {
+	l, err := detect()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := l.find("cpuset")
+	if h == nil || h.unified {
+		t.Skip("needs a cpuset hierarchy of cgroup v1")
+	}
+	name := fmt.Sprintf("gourd-test-%d", os.Getpid())
+	parent := filepath.Join(h.mount, name)
+	if err := os.Mkdir(parent, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	g, err := Create(Options{Path: "/" + name + "/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer RemoveParents("/" + name + "/x")
+	defer g.Delete(t.Context())
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+		if v, _ := readFile(filepath.Join(parent, "x"), file); strings.TrimSpace(v) == "" {
+			t.Errorf("%s is empty: no process can enter", file)
+		}
+	}
+}
