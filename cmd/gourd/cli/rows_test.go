@@ -88,8 +88,11 @@ func TestLogPrinter(t *testing.T) {
 	var out, errs strings.Builder
 	p := newLogPrinter(&out, &errs, &logsFlags{timestamps: true})
 	for _, e := range []engine.LogEntry{
-		{Time: at(1), Data: []byte("one\n")}, {Time: at(2), Data: []byte("long "), Partial: true}, {Time: at(3), Stderr: true, Data: []byte("err\n")},
-		{Time: at(4), Data: []byte("line\n")}, {Time: at(5), Data: []byte("two")},
+		{Time: at(1), Data: []byte("one\n")},
+		{Time: at(2), Data: []byte("long "), Partial: true},
+		{Time: at(3), Stderr: true, Data: []byte("err\n")},
+		{Time: at(4), Data: []byte("line\n")},
+		{Time: at(5), Data: []byte("two")},
 	} {
 		if err := p.print(e, nil); err != nil {
 			t.Fatal(err)
