@@ -6,20 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	goruntime "runtime"
+	"runtime"
 	"strconv"
 
 	"gourd/internal/container"
 	"gourd/internal/container/control"
 	"gourd/internal/monitor"
-	"gourd/internal/runtime"
 
 	"golang.org/x/sys/unix"
 )
 
 // The main goroutine stays on the main thread: the thread that executes the monitor anew becomes the main
-// thread there, and is what the container's parent-death signal hangs on (see monitor.ExecSelf).
-func init() { goruntime.LockOSThread() }
+// thread there, and is what the container's parent-death signal hangs on (see internal/monitor/hold.go).
+func init() { runtime.LockOSThread() }
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -42,7 +41,7 @@ func run(args []string) error {
 		if err != nil {
 			return err
 		}
-		return monitor.Hold(fd, monitor.ExecSelf(func(do func()) { do() })) // on the main thread
+		return monitor.Hold(fd)
 	}
 	store, id, o, err := parse(args)
 	if err != nil {
@@ -51,7 +50,7 @@ func run(args []string) error {
 	if o.First, err = control.NewConn(3); err != nil {
 		return fmt.Errorf("use descriptor 3 as the engine's connection: %w", err)
 	}
-	o.Hand = monitor.ExecSelf(runtime.OnParent)
+	o.Hold = true
 	return monitor.Run(store, id, o)
 }
 

@@ -106,17 +106,20 @@ func (s Staging) Hide(path string) (*Work, error) {
 	return w, nil
 }
 
-// Stale says whether a crash left work behind.
-func (s Staging) Stale() (bool, error) {
+// Works lists the directories that a process works on, and whether there are others, which a crash left.
+func (s Staging) Works() (live []string, stale bool, err error) {
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
-		return false, &Error{Verb: "list", Object: s.Dir, Cause: err}
+		return nil, false, &Error{Verb: "list", Object: s.Dir, Cause: err}
 	}
 	for _, e := range entries {
-		if f := lockDir(filepath.Join(s.Dir, e.Name())); f != nil {
+		path := filepath.Join(s.Dir, e.Name())
+		if f := lockDir(path); f != nil {
 			f.Close()
-			return true, nil
+			stale = true
+		} else {
+			live = append(live, path)
 		}
 	}
-	return false, nil
+	return live, stale, nil
 }

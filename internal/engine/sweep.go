@@ -165,8 +165,12 @@ func (e *Engine) afterReboot(context.Context) error {
 // container is nowhere: rare, so only after something was found, and once a boot.
 func (e *Engine) sweepRest() error {
 	err := errors.Join(e.store.SweepNames(), e.sweepOrphans())
-	if images, ierr := e.images(); ierr == nil {
-		err = errors.Join(err, images.Sweep())
+	d, derr := e.snapshots(e.cfg.StorageDriver)
+	if derr == nil {
+		err = errors.Join(err, d.Sweep())
+	}
+	if images, ierr := e.images(); ierr == nil && derr == nil {
+		err = errors.Join(err, images.Sweep(d))
 	}
 	return errors.Join(err, e.networks(nil).Sweep(e.store.Live))
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -184,10 +185,10 @@ func (c *ContainerConfig) addVolumes(s string) error {
 
 // setWorkdir takes a relative path as relative to the one before.
 func (c *ContainerConfig) setWorkdir(s string) error {
-	if !strings.HasPrefix(s, "/") {
-		s = strings.TrimSuffix(c.WorkingDir, "/") + "/" + s
+	if !path.IsAbs(s) {
+		s = path.Join("/", c.WorkingDir, s)
 	}
-	c.WorkingDir = s
+	c.WorkingDir = path.Clean(s)
 	return nil
 }
 

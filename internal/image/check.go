@@ -47,7 +47,7 @@ func (s *Store) Check(layers LayerSink) ([]Problem, error) {
 			c.found("", fmt.Errorf("blob %.80s belongs to no image", e.Name()))
 		}
 	}
-	if stale, err := s.staging.Stale(); err != nil || stale {
+	if _, stale, err := s.staging.Works(); err != nil || stale {
 		c.found("", errors.Join(err, errors.New("an interrupted load or removal left files in "+filepath.Base(s.staging.Dir))))
 	}
 	return c.problems, nil

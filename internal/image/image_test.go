@@ -129,3 +129,14 @@ func TestLoadNothing(t *testing.T) {
 	}
 	checkClean(t, s, d)
 }
+
+func must(t *testing.T, s *Store, id layer.Digest) *Image {
+	t.Helper()
+	img, err := s.Get(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func reader(b []byte) *bytes.Reader { return bytes.NewReader(b) }

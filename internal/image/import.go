@@ -10,6 +10,7 @@ import (
 
 	"gourd/internal/container"
 	"gourd/internal/layer"
+	"gourd/internal/layer/compression"
 )
 
 var (
@@ -66,7 +67,7 @@ func (s *Store) create(ctx context.Context, c *Config, base *Image, r io.Reader,
 		}
 		names = append(names, ref)
 	}
-	in, err := s.newIngest()
+	in, err := s.newIngest(sink)
 	if err != nil {
 		return Loaded{}, err
 	}
@@ -90,7 +91,7 @@ func (s *Store) create(ctx context.Context, c *Config, base *Image, r io.Reader,
 	if err := in.writeManifest(p); err != nil {
 		return Loaded{}, err
 	}
-	if _, err := in.add(ctx, p, sink, nil); err != nil {
+	if _, err := in.add(ctx, p, nil); err != nil {
 		return Loaded{}, err
 	}
 	return in.finish(p)
@@ -143,7 +144,7 @@ func (in *ingest) diffID(ctx context.Context, blob layer.Digest, whole bool) (la
 		return "", err
 	}
 	defer f.Close()
-	d, err := layer.Decompress(f)
+	d, err := compression.Decompress(f)
 	if err != nil {
 		return "", err
 	}

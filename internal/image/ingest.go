@@ -15,31 +15,58 @@ import (
 
 	"gourd/internal/container"
 	"gourd/internal/layer"
+	"gourd/internal/layer/compression"
 )
 
 // ingest is one load or import under way. Everything it writes lies in a staging directory of its own until
 // commit; the directory is locked by this process, so that after a crash the next command knows what to delete.
 type ingest struct {
-	store *Store
-	work  *container.Work
-	blobs map[layer.Digest]int64 // spooled in work, the name is the digest's hex; sizes
-	used  map[layer.Digest]bool  // those that an image needs
-	adds  []Descriptor           // for index.json
-	n     int
+	store    *Store
+	sink     LayerSink
+	work     *container.Work
+	blobs    map[layer.Digest]int64 // spooled in work, the name is the digest's hex; sizes
+	used     map[layer.Digest]bool  // those that an image needs
+	adds     []Descriptor           // for index.json
+	unpacked []layer.Digest         // layers that the sink got from here, until they are committed
+	n        int
 }
 
-func (s *Store) newIngest() (*ingest, error) {
-	if err := s.Sweep(); err != nil {
+func (s *Store) newIngest(sink LayerSink) (*ingest, error) {
+	keeper, _ := sink.(LayerKeeper)
+	if err := s.Sweep(keeper); err != nil {
 		return nil, err
 	}
 	w, err := s.staging.New()
 	if err != nil {
 		return nil, err
 	}
-	return &ingest{store: s, work: w, blobs: map[layer.Digest]int64{}, used: map[layer.Digest]bool{}}, nil
+	return &ingest{store: s, sink: sink, work: w, blobs: map[layer.Digest]int64{}, used: map[layer.Digest]bool{}}, nil
 }
 
-func (in *ingest) close() { in.work.Close() }
+// close ends the work: what was not committed is deleted, layers that were unpacked for it too.
+func (in *ingest) close() {
+	in.work.Close()
+	keeper, ok := in.sink.(LayerKeeper)
+	if !ok || len(in.unpacked) == 0 {
+		return
+	}
+	unlock, err := in.store.lock()
+	if err != nil {
+		return
+	}
+	defer unlock()
+	x, err := in.store.readIndex()
+	if err != nil {
+		return
+	}
+	if _, needed, err := in.store.reachable(x); err == nil && needed != nil {
+		for _, d := range in.unpacked {
+			if !needed[d] {
+				keeper.RemoveLayer(d) // in use, or an error: the next sweep sees
+			}
+		}
+	}
+}
 
 // spool writes a stream into the staging directory and names it by its digest.
 func (in *ingest) spool(r io.Reader) (layer.Digest, int64, error) {
@@ -115,12 +142,12 @@ const wantedFile = "layers"
 // wanted lists the layers that running ingests count on. The lock is held.
 func (s *Store) wanted() (map[layer.Digest]bool, error) {
 	set := map[layer.Digest]bool{}
-	entries, err := os.ReadDir(s.staging.Dir)
+	live, _, err := s.staging.Works()
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range entries {
-		f, err := os.Open(filepath.Join(s.staging.Dir, e.Name(), wantedFile))
+	for _, dir := range live {
+		f, err := os.Open(filepath.Join(dir, wantedFile))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -144,7 +171,7 @@ type picture struct {
 }
 
 // add verifies an image, hands its layers to the sink, and notes it for commit.
-func (in *ingest) add(ctx context.Context, p *picture, sink LayerSink, progress Progress) (layer.Digest, error) {
+func (in *ingest) add(ctx context.Context, p *picture, progress Progress) (layer.Digest, error) {
 	raw, err := in.read(p.config)
 	if err != nil {
 		return "", err
@@ -161,10 +188,10 @@ func (in *ingest) add(ctx context.Context, p *picture, sink LayerSink, progress 
 	}
 	var size int64
 	for i, diffID := range c.RootFS.DiffIDs {
-		if err := in.addLayer(ctx, diffID, p.layers[i].Digest, sink, progress); err != nil {
+		if err := in.addLayer(ctx, diffID, p.layers[i].Digest, progress); err != nil {
 			return "", err
 		}
-		n, err := sink.LayerSize(diffID)
+		n, err := in.sink.LayerSize(diffID)
 		if err != nil {
 			return "", err
 		}
@@ -175,17 +202,19 @@ func (in *ingest) add(ctx context.Context, p *picture, sink LayerSink, progress 
 }
 
 // addLayer unpacks a blob, or, where the layer is there already, checks that it is this one.
-func (in *ingest) addLayer(ctx context.Context, diffID, blob layer.Digest, sink LayerSink, progress Progress) error {
+func (in *ingest) addLayer(ctx context.Context, diffID, blob layer.Digest, progress Progress) error {
 	f, err := in.open(blob)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	progress.say(Event{Layer: diffID, Size: in.blobs[blob], Exists: sink.Has(diffID)})
-	if !sink.Has(diffID) {
-		return addLayer(ctx, sink, diffID, f)
+	exists := in.sink.Has(diffID)
+	progress.say(Event{Layer: diffID, Size: in.blobs[blob], Exists: exists})
+	if !exists {
+		in.unpacked = append(in.unpacked, diffID)
+		return addLayer(ctx, in.sink, diffID, f)
 	}
-	d, err := layer.Decompress(f)
+	d, err := compression.Decompress(f)
 	if err != nil {
 		return err
 	}
@@ -194,7 +223,7 @@ func (in *ingest) addLayer(ctx context.Context, diffID, blob layer.Digest, sink 
 }
 
 func addLayer(ctx context.Context, sink LayerSink, diffID layer.Digest, blob io.Reader) error {
-	d, err := layer.Decompress(blob)
+	d, err := compression.Decompress(blob)
 	if err != nil {
 		return err
 	}
@@ -255,7 +284,11 @@ func (in *ingest) commit() (replaced map[string]layer.Digest, err error) {
 			replaced[d.Annotations[annotationName]] = old
 		}
 	}
-	return replaced, s.writeIndex(x)
+	if err := s.writeIndex(x); err != nil {
+		return nil, err
+	}
+	in.unpacked = nil
+	return replaced, nil
 }
 
 // enter puts an entry into the index. A name is taken from whoever had it (whose id is returned, if it is

@@ -13,6 +13,7 @@ import (
 
 	"gourd/internal/container"
 	"gourd/internal/layer"
+	"gourd/internal/layer/compression"
 )
 
 // Loaded is one image that a load brought.
@@ -37,7 +38,7 @@ func (s *Store) LoadDir(ctx context.Context, dir string, sink LayerSink, progres
 }
 
 func (s *Store) loadFrom(ctx context.Context, sink LayerSink, progress Progress, read func(*ingest) (*archive, error)) ([]Loaded, error) {
-	in, err := s.newIngest()
+	in, err := s.newIngest(sink)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +53,7 @@ func (s *Store) loadFrom(ctx context.Context, sink LayerSink, progress Progress,
 	}
 	loaded := make([]Loaded, 0, len(pictures))
 	for _, p := range pictures {
-		id, err := in.add(ctx, p, sink, progress)
+		id, err := in.add(ctx, p, progress)
 		if err != nil {
 			return nil, err
 		}
@@ -92,7 +93,7 @@ const maxFiles = 100_000
 // readArchive spools every file of a tar stream. What they are is known only at the end, as manifest.json may
 // stand there.
 func (in *ingest) readArchive(ctx context.Context, r io.Reader) (*archive, error) {
-	d, err := layer.Decompress(withContext(ctx, r))
+	d, err := compression.Decompress(withContext(ctx, r))
 	if err != nil {
 		return nil, err
 	}
@@ -319,16 +320,16 @@ func (in *ingest) describeLayer(blob layer.Digest) (Descriptor, error) {
 		return Descriptor{}, err
 	}
 	defer f.Close()
-	d, err := layer.Decompress(f)
+	d, err := compression.Decompress(f)
 	if err != nil {
 		return Descriptor{}, err
 	}
 	defer d.Close()
 	out := Descriptor{MediaType: MediaTypeLayer, Digest: blob, Size: in.blobs[blob]}
 	switch d.Format {
-	case layer.Gzip, layer.Zstd:
+	case compression.Gzip, compression.Zstd:
 		out.MediaType += "+" + string(d.Format)
-	case layer.Bzip2, layer.XZ:
+	case compression.Bzip2, compression.XZ:
 		if out.Digest, out.Size, err = in.spool(d); err != nil {
 			return Descriptor{}, err
 		}

@@ -275,7 +275,7 @@ func (s *Store) blobBytes() (n int64) {
 // change changes the index, then deletes what it no longer refers to: blobs, and layers that the removed images
 // had. A staging directory marks the work, so that what a crash leaves is found.
 func (s *Store) change(layers LayerKeeper, f func(*Index) ([]Removed, error)) ([]Removed, error) {
-	if err := s.Sweep(); err != nil {
+	if err := s.Sweep(layers); err != nil {
 		return nil, err
 	}
 	w, err := s.staging.New()
@@ -437,34 +437,21 @@ func (s *Store) sweepBlobs(keep map[layer.Digest]bool) error {
 }
 
 // Sweep tidies after loads and removals that were cut short; it costs one directory listing where there is
-// nothing to do.
-func (s *Store) Sweep() error {
-	stale, err := s.staging.Stale()
+// nothing to do. Every change of the store begins with it. layers may be nil.
+func (s *Store) Sweep(layers LayerKeeper) error {
+	_, stale, err := s.staging.Works()
 	if err != nil || !stale {
 		return err
 	}
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	x, err := s.readIndex()
-	if err != nil {
-		return err
-	}
-	blobs, _, err := s.reachable(x)
-	if err != nil || blobs == nil {
-		return errors.Join(err, s.staging.Sweep())
-	}
-	return errors.Join(s.sweepBlobs(blobs), s.staging.Sweep())
+	return s.collectAll(layers)
 }
 
-// SweepLayers deletes a driver's layers that no image and no container needs: what interrupted loads unpacked,
-// and what was kept for containers that are gone.
-func (s *Store) SweepLayers(layers LayerKeeper) error {
-	if err := s.Sweep(); err != nil {
-		return err
-	}
+// SweepLayers also deletes a driver's layers that no image and no container needs: those that were kept for
+// containers that are gone, and those of loads that were killed.
+func (s *Store) SweepLayers(layers LayerKeeper) error { return s.collectAll(layers) }
+
+// collectAll deletes everything that belongs to nobody. A damaged image stops it, as then nobody knows.
+func (s *Store) collectAll(layers LayerKeeper) error {
 	unlock, err := s.lock()
 	if err != nil {
 		return err
@@ -474,9 +461,20 @@ func (s *Store) SweepLayers(layers LayerKeeper) error {
 	if err != nil {
 		return err
 	}
-	_, needed, err := s.reachable(x)
-	if err != nil || needed == nil {
+	blobs, needed, err := s.reachable(x)
+	if err != nil {
 		return err
+	}
+	if blobs != nil {
+		err = errors.Join(s.sweepBlobs(blobs), sweepLayers(layers, needed))
+	}
+	// Last, since it is the sign that there is something to do.
+	return errors.Join(err, s.staging.Sweep())
+}
+
+func sweepLayers(layers LayerKeeper, needed map[layer.Digest]bool) error {
+	if layers == nil {
+		return nil
 	}
 	have, err := layers.Layers()
 	if err != nil {

@@ -36,9 +36,9 @@ func (m *monitor) failed(id string, err error) *control.Reply {
 	return reply
 }
 
-// end records how the container ended, tells everybody, and takes away what is left of it. The clients
+// finish records how the container ended, tells everybody, and takes away what is left of it. The clients
 // are told as soon as what they may do next will work: the record says exited, or the name is free.
-func (m *monitor) end() error {
+func (m *monitor) finish() error {
 	m.init.exit.OOMKilled = m.backend.oomKilled()
 	var hidden error
 	// restart keeps a container that would remove itself (--rm), and says so in the record.

@@ -36,25 +36,32 @@ type held struct {
 	Stdout int `json:"stdout"`
 	Stderr int `json:"stderr"`
 
-	Foreign Foreign           `json:"foreign,omitzero"`
-	Once    bool              `json:"once,omitempty"`
-	Pending map[string][]byte `json:"pending,omitempty"` // the begin of each stream's last line
+	Foreign Foreign `json:"foreign,omitzero"`
+	// Unprivileged: the container has a user namespace, so some capabilities are not needed any more.
+	Unprivileged bool              `json:"unprivileged,omitempty"`
+	Once         bool              `json:"once,omitempty"`
+	Pending      map[string][]byte `json:"pending,omitempty"` // the begin of each stream's last line
 }
 
 const heldVersion = 1
 
 // maxPrivate is how much private memory, in KiB, an idle monitor may have before it executes itself anew.
-const maxPrivate = 1400
+const maxPrivate = 1470
 
 // interrupt makes wait return os.ErrDeadlineExceeded.
 func (w *exitWatch) interrupt() { w.file.SetReadDeadline(past) }
 
-// wantsHold says whether the monitor should execute itself anew when it is idle.
+// wantsHold says whether the monitor should execute itself anew when it is idle: after it has built the
+// container, and when it has grown by what it did since.
 func (m *monitor) wantsHold() bool {
-	return m.hold != nil && m.active.Load() == 0 && m.execs.none() && (!m.isHeld || privateMemory() > maxPrivate)
+	if m.hold == nil || m.active.Load() > 0 || !m.execs.none() {
+		return false
+	}
+	return !m.isHeld || m.worked.Load() && privateMemory() > maxPrivate
 }
 
 // privateMemory is this process's private memory in KiB (smaps_rollup, proc_pid_smaps(5)); 0 if unknown.
+// Clean pages are the program's file, which all monitors share.
 func privateMemory() (kib int) {
 	f, err := os.Open("/proc/self/smaps_rollup")
 	if err != nil {
@@ -64,9 +71,8 @@ func privateMemory() (kib int) {
 	var b [2048]byte
 	n, _ := f.Read(b[:])
 	for line := range strings.Lines(string(b[:n])) {
-		if f := strings.Fields(line); len(f) > 1 && (f[0] == "Private_Clean:" || f[0] == "Private_Dirty:") {
-			value, _ := strconv.Atoi(f[1])
-			kib += value
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "Private_Dirty:" {
+			kib, _ = strconv.Atoi(f[1])
 		}
 	}
 	return kib
@@ -91,7 +97,7 @@ func (m *monitor) handOver() {
 // state collects what is to be handed on, and the files whose descriptors are.
 func (m *monitor) state() (*held, []*os.File) {
 	t := m.init.streams
-	h := &held{Version: heldVersion, Foreign: m.foreign, Root: m.store.Root, State: m.store.State, ID: m.record.ID, Pid: m.init.pid(),
+	h := &held{Version: heldVersion, Foreign: m.foreign, Root: m.store.Root, State: m.store.State, ID: m.record.ID, Pid: m.init.pid(), Unprivileged: m.record.IDs != nil,
 		Master: -1, Stdin: -1, Stdout: -1, Stderr: -1, Pending: map[string][]byte{}}
 	var files []*os.File
 	keep := func(fd *int, f *os.File) {
@@ -133,10 +139,10 @@ func descriptor(f *os.File) (fd int) {
 	return fd
 }
 
-// ExecSelf returns what hands the monitor over: it executes this very program with "hold FD" as
+// execSelf returns what hands the monitor over: it executes this very program with "hold FD" as
 // arguments. onThread runs a function on the thread that made the container: the kernel ends all other
 // threads, and a child that has a parent-death signal gets it when its maker is among them.
-func ExecSelf(onThread func(func())) func(*held, []*os.File) {
+func execSelf(onThread func(func())) func(*held, []*os.File) {
 	return func(h *held, files []*os.File) {
 		b, err := json.Marshal(h)
 		if err != nil {
@@ -155,6 +161,9 @@ func ExecSelf(onThread func(func())) func(*held, []*os.File) {
 		}
 		os.Setenv("GOMAXPROCS", "1") // each further one costs memory
 		onThread(func() {
+			if h.Unprivileged {
+				dropUnneeded()
+			}
 			unix.Exec("/proc/self/exe", []string{"gourd-monitor", "hold", strconv.Itoa(memory)}, os.Environ())
 		})
 		for _, f := range files {
@@ -163,8 +172,9 @@ func ExecSelf(onThread func(func())) func(*held, []*os.File) {
 	}
 }
 
-// Hold goes on where an earlier image of the monitor stopped; fd is its state.
-func Hold(fd int, hand func(*held, []*os.File)) error {
+// Hold goes on where an earlier image of the monitor stopped; fd is its state. It must be called on the
+// main thread, which is the one that executed this image and is therefore the container's parent.
+func Hold(fd int) error {
 	f := os.NewFile(uintptr(fd), "state")
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
 	f.Close()
@@ -182,7 +192,9 @@ func Hold(fd int, hand func(*held, []*os.File)) error {
 	if err != nil {
 		return err
 	}
-	m.hold = hand
+	m.hold = execSelf(func(do func()) { do() }) // handOver runs on this goroutine
+	m.catchSignals()
+	go leaveStarter()
 	m.init.streams.run()
 	m.settle.touch()
 	m.serve()

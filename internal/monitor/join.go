@@ -15,7 +15,10 @@ import (
 )
 
 // joins are descriptors that the spec names by their paths in /proc while the container is made.
-type joins struct{ files []*os.File }
+type joins struct {
+	files    []*os.File
+	detached map[string]*os.File // mounts, by the path that a bind's source has
+}
 
 func (j *joins) close() {
 	for _, f := range j.files {
@@ -75,7 +78,9 @@ func (j *joins) join(store *container.Store, id string, kind specs.LinuxNamespac
 	if err != nil {
 		return &container.Error{Verb: "share /dev/shm of container", Object: other.Name, Cause: err}
 	}
-	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/dev/shm", Type: "bind", Source: j.path(shm),
+	source := j.path(shm)
+	j.detached = map[string]*os.File{source: shm}
+	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/dev/shm", Type: "bind", Source: source,
 		Options: []string{"bind", "rprivate", "nosuid", "noexec", "nodev"}})
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"gourd/internal/container"
 	"gourd/internal/container/control"
 	"gourd/internal/container/logfile"
+	"gourd/internal/runtime"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,16 +35,18 @@ type monitor struct {
 	active    atomic.Int32            // connections
 	hold      func(*held, []*os.File) // executes the monitor anew; nil: never
 	foreign   Foreign
-	isHeld    bool    // it was executed anew
-	pending   pending // clients that wait for an answer
+	signals   chan os.Signal
+	worked    atomic.Bool // something was asked of it since it was executed
+	isHeld    bool        // it was executed anew
+	pending   pending     // clients that wait for an answer
 	settle    *settler
 }
 
 // Options of Run.
 type Options struct {
-	First   *control.Conn           // the first client
-	Foreign Foreign                 // another OCI runtime
-	Hand    func(*held, []*os.File) // ExecSelf's; nil: this process stays what it is
+	First   *control.Conn // the first client
+	Foreign Foreign       // another OCI runtime
+	Hold    bool          // execute this program anew when there is nothing to do: see hold.go
 }
 
 // Foreign is an OCI runtime that makes the container instead of gourd's own.
@@ -61,7 +64,9 @@ func Run(store *container.Store, id string, o Options) error {
 		return err
 	}
 	m, err := begin(store, id, &r, &o)
-	m.hold = o.Hand
+	if o.Hold {
+		m.hold = execSelf(runtime.OnParent)
+	}
 	if err == nil {
 		err = m.build(&r)
 	}
@@ -78,6 +83,7 @@ func Run(store *container.Store, id string, o Options) error {
 func begin(store *container.Store, id string, r *control.Request, o *Options) (*monitor, error) {
 	m := &monitor{store: store, foreign: o.Foreign}
 	m.settle = &settler{m: m}
+	m.catchSignals()
 	if r.Op != control.OpStart || r.Version > control.Version {
 		return m, refuse(r)
 	}
@@ -239,10 +245,11 @@ func (m *monitor) serveFirst(c *client, r *control.Request) {
 
 // watch looks after the container until its end.
 func (m *monitor) watch() error {
+	defer m.obey()()
 	for !m.init.await(func() { m.backend.killRest() }) {
 		m.handOver()
 	}
-	return m.end()
+	return m.finish()
 }
 
 // writeSteps keeps how the container was made, for `gourd explain`.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gourd/internal/cgroup"
 	"gourd/internal/container"
 	"gourd/internal/container/control"
 	"gourd/internal/container/logfile"
@@ -25,6 +26,9 @@ var busyboxRoot = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "gourd-monitor-root-")
 	if err != nil {
 		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil { // a container's root isn't the host's
+		return dir, err
 	}
 	for _, d := range []string{"bin", "proc", "dev", "sys", "etc", "tmp", "root"} {
 		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
@@ -51,6 +55,7 @@ var busyboxRoot = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	cgroup.RemoveParents("/gd-monitor-test/x")
 	for _, made := range []func() (string, error){busyboxRoot, monitorProgram} {
 		if path, err := made(); err == nil {
 			os.RemoveAll(strings.TrimSuffix(path, "/gourd-monitor"))
@@ -65,6 +70,7 @@ type box struct {
 	store  *container.Store
 	record *container.Record
 	ended  chan error
+	config []byte
 	pid    int // of the monitor, if it is a process of its own
 }
 
@@ -167,7 +173,7 @@ func newBox(t *testing.T, args []string, change ...options) *box {
 	if err := store.Create(r, b, nil); err != nil {
 		t.Fatal(err)
 	}
-	return &box{T: t, store: store, record: r}
+	return &box{T: t, store: store, record: r, config: b}
 }
 
 // start runs a monitor for it, in this process, and gives the first client.

@@ -86,7 +86,7 @@ func (n *native) create(stdio [3]*os.File, window *control.Size) (made, error) {
 	k, err := runtime.Run(&runtime.Config{
 		ID: n.record.ID, Bundle: n.store.Dir(n.record.ID), Spec: n.spec, Seccomp: n.seccomp, RootFS: rootfs, Cgroup: n.group,
 		Stdio: stdio, OnRoot: n.onRoot, OnNamespaces: func(pid int) error { return n.wire.attach(pid, n.spec) }, ParentDeath: unix.SIGKILL,
-		StateDir: n.store.State, LenientIdmap: true,
+		StateDir: n.store.State, LenientIdmap: true, Detached: joined.detached,
 	})
 	if err != nil {
 		return made{}, err

@@ -23,6 +23,7 @@ func (m *monitor) listen() {
 			return
 		}
 		m.active.Add(1)
+		m.worked.Store(true)
 		go func() {
 			defer m.active.Add(-1)
 			m.answer(conn)
@@ -189,6 +190,21 @@ func (m *monitor) stop(r *control.Request) error {
 		timeout = *r.Timeout
 	}
 	m.markStopped()
+	return m.end(sig, timeout)
+}
+
+// terminate ends the container because the monitor was told to end (SIGTERM: the machine goes down). That
+// is not the user's wish for this container, so the restart policy still holds.
+func (m *monitor) terminate() {
+	timeout := defaultStopTimeout
+	if m.record.StopTimeout != nil {
+		timeout = *m.record.StopTimeout
+	}
+	m.end(m.stopSignal(), timeout)
+}
+
+// end sends a signal, and SIGKILL after so many seconds (negative: never), and waits for the end.
+func (m *monitor) end(sig unix.Signal, timeout int) error {
 	if err := m.backend.signal(sig, false); err != nil && !m.init.hasEnded() {
 		return err
 	}

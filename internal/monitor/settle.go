@@ -37,9 +37,10 @@ func (s *settler) check() {
 	if s.m.log != nil {
 		s.m.log.Free()
 	}
+	if s.m.isHeld {
+		debug.FreeOSMemory()
+	}
 	if s.m.wantsHold() {
 		s.m.init.exited.interrupt()
-		return
 	}
-	debug.FreeOSMemory()
 }

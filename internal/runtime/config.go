@@ -60,6 +60,9 @@ type Config struct {
 	// ExecFIFO: wait there for StartCreated, possibly from another process, and not for Container.Start.
 	ExecFIFO string
 	StateDir string // for the cache of compiled seccomp filters; "": no cache
+	// Detached are mounts of the caller's, by the Source of the bind that uses them: what comes from another
+	// mount namespace can't be copied in this one.
+	Detached map[string]*os.File
 	// NoNewKeyring keeps the caller's session keyring.
 	NoNewKeyring bool
 	// LenientIdmap mounts a bind with the mount option idmap unmapped, with a notice, where its file

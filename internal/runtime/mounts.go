@@ -233,7 +233,11 @@ func bindCall(source string, o *mountOptions) []string {
 
 // openBind copies the mount at source; the caller owns the result.
 func (b *build) openBind(source string, m *specs.Mount, o *mountOptions) (mount int, isFile bool, err error) {
-	mount, err = linux.OpenTree(unix.AT_FDCWD, source, o.recursive)
+	if f := b.c.Detached[source]; f != nil {
+		mount, err = unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 3)
+	} else {
+		mount, err = linux.OpenTree(unix.AT_FDCWD, source, o.recursive)
+	}
 	if err != nil {
 		return -1, false, fmt.Errorf("open %s: %w", source, err)
 	}

@@ -38,13 +38,20 @@ func makeRootfs(dir string) error {
 			return err
 		}
 	}
-	for name, text := range map[string]string{"passwd": "root:x:0:0:root:/root:/bin/sh\n", "group": "root:x:0:\n"} {
-		if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), 0o644); err != nil {
+	files := map[string]string{"etc/passwd": "root:x:0:0:root:/root:/bin/sh\n", "etc/group": "root:x:0:\n", linesFile: strings.Repeat(logLine+"\n", 1<<20/64)}
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// linesFile has 1 MiB of logLine in the image; with its end the line has 64 bytes.
+const (
+	linesFile = "/lines"
+	logLine   = "The quick brown fox jumps over the lazy dog: sixty-four bytes.."
+)
 
 // dockerCapabilities is what a container of docker's has by default.
 var dockerCapabilities = []string{

@@ -54,7 +54,7 @@ func (d *Overlay) chain(ctx context.Context, layers []layer.Digest) (*chain, err
 	if err == nil && slices.Equal(c.Layers, layers) {
 		return c, nil
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, fs.ErrNotExist) { // damaged
 		if err := d.staging.Discard(dir); err != nil {
 			return nil, err
 		}

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// withRoot mounts a root file system in a mount namespace of its own and runs f there with its path. Processes
+// WithRoot mounts a root file system in a mount namespace of its own and runs f there with its path. Processes
 // that f starts are in it too. Everything is gone when f returns.
-func withRoot(t *testing.T, fs *container.RootFS, ids layer.IDMaps, f func(dir string)) {
+func WithRoot(t *testing.T, fs *container.RootFS, ids layer.IDMaps, f func(dir string)) {
 	t.Helper()
 	top := t.TempDir()
 	// A container's root must be able to walk there; testing makes the directory above for the owner only.

@@ -286,7 +286,7 @@ func compare(t *testing.T, d driver.Driver, id string, ids layer.IDMaps, want ma
 	if err != nil {
 		t.Fatal(err)
 	}
-	withRoot(t, fs, ids, func(dir string) {
+	WithRoot(t, fs, ids, func(dir string) {
 		got := tree(t, dir, ids)
 		for _, name := range mountPoints {
 			if _, ok := want[name]; !ok {
@@ -320,7 +320,7 @@ func implied(t *testing.T, d driver.Driver) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withRoot(t, fs, layer.IDMaps{}, func(dir string) {
+	WithRoot(t, fs, layer.IDMaps{}, func(dir string) {
 		got := tree(t, dir, layer.IDMaps{})
 		for name, want := range map[string]string{".": "mode 40750 owner 0:0 ", "a": "mode 40700 owner 5:6 ", "a/b": "mode 43770 owner 7:8 ", "a/b/c": "mode 40755 owner 0:0 ", "new": "mode 40755 owner 0:0 "} {
 			if !strings.HasPrefix(got[name], want) {
@@ -357,7 +357,7 @@ func lowerLink(t *testing.T, d driver.Driver) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	withRoot(t, fs, layer.IDMaps{}, func(dir string) {
+	WithRoot(t, fs, layer.IDMaps{}, func(dir string) {
 		got := tree(t, dir, layer.IDMaps{})
 		want := fmt.Sprintf("mode 100640 owner 3:4 time %d.%09d rdev 0 size 7 content %s", then.Unix(), then.Nanosecond(), layer.DigestOf([]byte("content")).Short())
 		for _, name := range []string{"e/b", "e/c"} {
@@ -481,7 +481,7 @@ func changes(t *testing.T, d driver.Driver, ids layer.IDMaps) {
 		t.Fatal(err)
 	}
 	var after map[string]string
-	withRoot(t, fs, ids, func(dir string) {
+	WithRoot(t, fs, ids, func(dir string) {
 		inside(t, dir, ids, work)
 		after = tree(t, dir, ids)
 	})

@@ -74,6 +74,9 @@ func (d *VFS) Add(ctx context.Context, id layer.Digest, tar io.Reader) error {
 	if d.Has(id) {
 		return nil
 	}
+	if err := d.staging.Sweep(); err != nil { // a killed load may have left as much as this one needs
+		return err
+	}
 	w, err := d.staging.New()
 	if err != nil {
 		return err

@@ -1,4 +1,6 @@
-package layer
+// Package compression recognises and undoes the compressions that image archives come in. It is apart from layer
+// so that who never reads an archive, such as gourd-monitor, doesn't pay for the decoders' package init.
+package compression
 
 import (
 	"bufio"
