@@ -17,8 +17,12 @@ func TestExecExitCodes(t *testing.T) {
 		args []string
 		code int
 	}{
-		{[]string{"c", "nosuch"}, 127}, {[]string{"c", "/etc"}, 126}, {[]string{"c", "sh", "-c", "exit 42"}, 42}, {[]string{"c", "sh", "-c", "kill -9 $$"}, 137},
-		{[]string{"c", "true"}, 0}, {[]string{"nosuch", "true"}, 1},
+		{[]string{"c", "nosuch"}, 127},
+		{[]string{"c", "/etc"}, 126},
+		{[]string{"c", "sh", "-c", "exit 42"}, 42},
+		{[]string{"c", "sh", "-c", "kill -9 $$"}, 137},
+		{[]string{"c", "true"}, 0},
+		{[]string{"nosuch", "true"}, 1},
 	} {
 		if r := g.Run(append([]string{"exec"}, tt.args...)...); r.Code != tt.code {
 			t.Errorf("exec %v: exit code %d, want %d: %s", tt.args, r.Code, tt.code, r.Stderr)

@@ -50,11 +50,20 @@ func TestPs(t *testing.T) {
 		}
 	}
 	for _, tt := range []struct{ args, want string }{
-		{"-q --no-trunc", up}, {"-a --format {{.Names}}", "new\ndown\nup"}, {"-a --filter status=exited --format {{.Names}}", "down"},
-		{"-a --filter label=a --format {{.Names}}", "down\nup"}, {"-a --filter label=a=1 --format {{.Names}}", "up"}, {"-a --filter name=ow --format {{.Names}}", "down"},
-		{"-a --filter exited=3 --format {{.Names}}", "down"}, {"-a --filter exited=3 --filter exited=0 --format {{.Names}}", "down"},
-		{"-a --filter before=down --format {{.Names}}", "up"}, {"-a --filter since=down --format {{.Names}}", "new"}, {"-n 2 --format {{.Names}}", "new\ndown"},
-		{"-l --format {{.Names}}", "new"}, {"-a --filter ancestor=busybox --format {{.Names}}", "new\ndown\nup"}, {"-a --filter ancestor=nosuch", table[:strings.Index(table, "\n")]},
+		{"-q --no-trunc", up},
+		{"-a --format {{.Names}}", "new\ndown\nup"},
+		{"-a --filter status=exited --format {{.Names}}", "down"},
+		{"-a --filter label=a --format {{.Names}}", "down\nup"},
+		{"-a --filter label=a=1 --format {{.Names}}", "up"},
+		{"-a --filter name=ow --format {{.Names}}", "down"},
+		{"-a --filter exited=3 --format {{.Names}}", "down"},
+		{"-a --filter exited=3 --filter exited=0 --format {{.Names}}", "down"},
+		{"-a --filter before=down --format {{.Names}}", "up"},
+		{"-a --filter since=down --format {{.Names}}", "new"},
+		{"-n 2 --format {{.Names}}", "new\ndown"},
+		{"-l --format {{.Names}}", "new"},
+		{"-a --filter ancestor=busybox --format {{.Names}}", "new\ndown\nup"},
+		{"-a --filter ancestor=nosuch", table[:strings.Index(table, "\n")]},
 		{"-q --filter id=" + up[:10], up[:12]},
 	} {
 		if got := g.Must(append([]string{"ps"}, strings.Fields(tt.args)...)...); strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(tt.want), " ") {

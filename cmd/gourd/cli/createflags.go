@@ -31,7 +31,6 @@ type createFlags struct {
 	memorySwappiness int64
 	pidsLimit        int64
 	stopTimeout      int
-	expose           []string
 
 	set *pflag.FlagSet // to know which were given
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"gourd/cmd/gourd/internal/explain"
 	"gourd/cmd/gourd/internal/terminal"
 	"gourd/internal/engine"
 
@@ -40,8 +41,11 @@ func (a *app) explain(ctx context.Context, f *explainFlags, args []string) error
 	if f.json {
 		return a.printJSON(explanation)
 	}
-	p := explainPrinter{w: a.out, width: min(max(terminal.Width(a.out, 100), 80), 120), colour: terminal.Is(a.out) && os.Getenv("NO_COLOR") == ""}
-	return p.print(explanation, f.dryRun)
+	return explain.Print(a.out, explanation, explain.Options{
+		Width:   min(max(terminal.Width(a.out, 100), 80), 120),
+		Colour:  terminal.Is(a.out) && os.Getenv("NO_COLOR") == "",
+		Planned: f.dryRun,
+	})
 }
 
 func (a *app) findExplanation(ctx context.Context, f *explainFlags, args []string) (*engine.Explanation, error) {

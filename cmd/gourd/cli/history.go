@@ -2,12 +2,10 @@ package cli
 
 import (
 	"context"
-	"strconv"
 	"strings"
 	"time"
 
-	"gourd/cmd/gourd/internal/format"
-	"gourd/internal/engine"
+	"gourd/cmd/gourd/internal/rows"
 
 	"github.com/spf13/cobra"
 )
@@ -32,16 +30,6 @@ func newHistory(a *app) *cobra.Command {
 	return cmd
 }
 
-// historyRow is one line of history. Fields stand in the alphabet's order.
-type historyRow struct {
-	Comment, CreatedAt, CreatedBy, CreatedSince, ID, Size string
-}
-
-var historyList = format.List[historyRow]{
-	Columns: `{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}`, Quiet: "{{.ID}}",
-	Header: historyRow{Comment: "COMMENT", CreatedAt: "CREATED AT", CreatedBy: "CREATED BY", CreatedSince: "CREATED", ID: "IMAGE", Size: "SIZE"},
-}
-
 func (a *app) history(ctx context.Context, f *historyFlags, ref string) error {
 	e, err := a.engine(ctx)
 	if err != nil {
@@ -51,41 +39,13 @@ func (a *app) history(ctx context.Context, f *historyFlags, ref string) error {
 	if err != nil {
 		return err
 	}
-	rows, now := make([]historyRow, len(lines)), time.Now()
+	list, now := make([]rows.History, len(lines)), time.Now()
 	for i := range lines {
-		rows[i] = newHistoryRow(&lines[i], f, now)
+		list[i] = rows.NewHistory(&lines[i], rows.HistoryOptions{Human: f.human, Long: f.noTrunc}, now)
 	}
-	table := historyList
+	table := rows.Histories
 	if !f.human {
 		table.Columns = strings.Replace(table.Columns, ".CreatedSince", ".CreatedAt", 1)
 	}
-	return table.Write(a.out, f.format, f.quiet, rows)
-}
-
-func newHistoryRow(l *engine.HistoryLine, f *historyFlags, now time.Time) historyRow {
-	var created time.Time
-	if l.Created != nil {
-		created = *l.Created
-	}
-	row := historyRow{
-		Comment: l.Comment, CreatedAt: created.Local().Format(time.RFC3339), CreatedBy: strings.ReplaceAll(l.CreatedBy, "\t", " "),
-		CreatedSince: format.Ago(created, now), ID: string(l.ID), Size: format.Size(l.Size),
-	}
-	// Build tools put times of 1970 into images that must come out the same; "56 years ago" says nothing.
-	if created.Year() < 2000 {
-		row.CreatedSince = "N/A"
-	}
-	if row.ID == "" {
-		row.ID = "<missing>"
-	}
-	if !f.noTrunc {
-		row.CreatedBy = format.Ellipsis(row.CreatedBy, 45)
-		if l.ID != "" {
-			row.ID = format.ShortID(row.ID)
-		}
-	}
-	if !f.human {
-		row.CreatedSince, row.Size = row.CreatedAt, strconv.FormatInt(l.Size, 10)
-	}
-	return row
+	return table.Write(a.out, f.format, f.quiet, list)
 }

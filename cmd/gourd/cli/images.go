@@ -6,9 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"gourd/cmd/gourd/internal/format"
 	"gourd/cmd/gourd/internal/opts"
-	"gourd/internal/image"
+	"gourd/cmd/gourd/internal/rows"
 
 	"github.com/spf13/cobra"
 )
@@ -36,19 +35,6 @@ func newImages(a *app) *cobra.Command {
 	return cmd
 }
 
-// imageRow is one line of images: an image under one of its names. Fields stand in the alphabet's order.
-type imageRow struct {
-	Containers, CreatedAt, CreatedSince, Digest, ID, Repository, SharedSize, Size, Tag, UniqueSize string
-}
-
-var imageList = format.List[imageRow]{
-	Columns: `{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}`, Quiet: "{{.ID}}",
-	Header: imageRow{
-		Containers: "CONTAINERS", CreatedAt: "CREATED AT", CreatedSince: "CREATED", Digest: "DIGEST", ID: "IMAGE ID", Repository: "REPOSITORY",
-		SharedSize: "SHARED SIZE", Size: "SIZE", Tag: "TAG", UniqueSize: "UNIQUE SIZE",
-	},
-}
-
 func (a *app) images(ctx context.Context, f *imagesFlags, args []string) error {
 	e, err := a.engine(ctx)
 	if err != nil {
@@ -61,16 +47,16 @@ func (a *app) images(ctx context.Context, f *imagesFlags, args []string) error {
 	if err != nil {
 		return err
 	}
-	var rows []imageRow
-	now := time.Now()
+	var lines []rows.Image
+	o := rows.ImageOptions{Digests: f.digests || strings.Contains(f.format, ".Digest"), Long: f.noTrunc}
 	for _, sum := range list {
-		rows = append(rows, newImageRows(sum, f, now)...)
+		lines = append(lines, rows.NewImages(sum, o, time.Now())...)
 	}
-	table := imageList
+	table := rows.Images
 	if f.digests {
 		table.Columns = strings.Replace(table.Columns, `{{.Tag}}\t`, `{{.Tag}}\t{{.Digest}}\t`, 1)
 	}
-	return table.Write(a.out, f.format, f.quiet, rows)
+	return table.Write(a.out, f.format, f.quiet, lines)
 }
 
 // completeFilters adds the argument, a name or pattern, and spells times out.
@@ -89,55 +75,4 @@ func (f *imagesFlags) completeFilters(args []string, now time.Time) error {
 		f.filters["until"][i] = t.Format(time.RFC3339Nano)
 	}
 	return nil
-}
-
-const none = "<none>"
-
-// newImageRows gives a line for each name of an image; with --digests one for each of a name's digests.
-func newImageRows(sum *image.Summary, f *imagesFlags, now time.Time) []imageRow {
-	row := imageRow{
-		Containers: "N/A", CreatedAt: format.Timestamp(sum.Created), CreatedSince: format.Ago(sum.Created, now), Digest: none, ID: string(sum.ID),
-		Repository: none, SharedSize: "N/A", Size: format.Size(sum.Size), Tag: none, UniqueSize: "N/A",
-	}
-	if !f.noTrunc {
-		row.ID = format.ShortID(row.ID)
-	}
-	digests := map[string][]string{}
-	for _, d := range sum.RepoDigests {
-		repository, digest, _ := strings.Cut(d, "@")
-		digests[repository] = append(digests[repository], digest)
-	}
-	showDigests := f.digests || strings.Contains(f.format, ".Digest")
-	var rows []imageRow
-	for _, tag := range sum.RepoTags {
-		i := strings.LastIndexByte(tag, ':')
-		row.Repository, row.Tag = tag[:i], tag[i+1:]
-		rows = append(rows, withDigests(row, digests[row.Repository], showDigests)...)
-		delete(digests, row.Repository)
-	}
-	row.Tag = none
-	for _, d := range sum.RepoDigests {
-		row.Repository, _, _ = strings.Cut(d, "@")
-		if list := digests[row.Repository]; list != nil {
-			rows = append(rows, withDigests(row, list, showDigests)...)
-			delete(digests, row.Repository)
-		}
-	}
-	if len(rows) == 0 {
-		row.Repository = none
-		return []imageRow{row}
-	}
-	return rows
-}
-
-func withDigests(row imageRow, digests []string, show bool) []imageRow {
-	if !show || len(digests) == 0 {
-		return []imageRow{row}
-	}
-	rows := make([]imageRow, len(digests))
-	for i, d := range digests {
-		rows[i] = row
-		rows[i].Digest = d
-	}
-	return rows
 }

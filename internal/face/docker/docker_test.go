@@ -70,9 +70,17 @@ var laterFields = []string{
 // Every field of docker's own types is here under the same JSON name, in the same order, and no other.
 func TestFieldsAreDockers(t *testing.T) {
 	for _, pair := range []struct{ ours, theirs any }{
-		{Container{}, api.InspectResponse{}}, {State{}, api.State{}}, {Config{}, api.Config{}}, {HostConfig{}, api.HostConfig{}},
-		{Resources{}, api.Resources{}}, {MountPoint{}, api.MountPoint{}}, {NetworkSettings{}, api.NetworkSettings{}}, {LogConfig{}, api.LogConfig{}},
-		{RestartPolicy{}, api.RestartPolicy{}}, {Device{}, api.DeviceMapping{}}, {Ulimit{}, api.Ulimit{}},
+		{Container{}, api.InspectResponse{}},
+		{State{}, api.State{}},
+		{Config{}, api.Config{}},
+		{HostConfig{}, api.HostConfig{}},
+		{Resources{}, api.Resources{}},
+		{MountPoint{}, api.MountPoint{}},
+		{NetworkSettings{}, api.NetworkSettings{}},
+		{LogConfig{}, api.LogConfig{}},
+		{RestartPolicy{}, api.RestartPolicy{}},
+		{Device{}, api.DeviceMapping{}},
+		{Ulimit{}, api.Ulimit{}},
 	} {
 		ours := slices.DeleteFunc(names(reflect.TypeOf(pair.ours)), func(s string) bool { return s == "Gourd" })
 		theirs := slices.DeleteFunc(names(reflect.TypeOf(pair.theirs)), func(s string) bool { return slices.Contains(laterFields, s) })

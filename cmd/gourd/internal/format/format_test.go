@@ -33,8 +33,10 @@ func TestListForms(t *testing.T) {
 		{"header keeps its words", `table {{lower .ID}}\t{{upper .Name}}`, "CONTAINER ID   NAMES\n0123456789ab   A\nffff           <B>\n"},
 		{"template", `{{.Name}}\n-`, "a\n-\n<b>\n-\n"},
 		{"json", "json", `{"ID":"0123456789ab","Labels":"","Name":"a"}` + "\n" + `{"ID":"ffff","Labels":"","Name":"<b>"}` + "\n"},
-		{"functions", `{{title .Name}} {{pad .Name 1 2}}| {{truncate .ID 3}} {{join (split .ID "2") "+"}} {{json .Name}}{{println}}`,
-			"A  a  | 012 01+3456789ab \"a\"\n\n<B>  <b>  | fff ffff \"<b>\"\n\n"},
+		{
+			"functions", `{{title .Name}} {{pad .Name 1 2}}| {{truncate .ID 3}} {{join (split .ID "2") "+"}} {{json .Name}}{{println}}`,
+			"A  a  | 012 01+3456789ab \"a\"\n\n<B>  <b>  | fff ffff \"<b>\"\n\n",
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,4 +1,5 @@
-package cli
+// Package explain lays out how a container was made, and both views of it, for a person.
+package explain
 
 import (
 	"fmt"
@@ -12,45 +13,56 @@ import (
 	"gourd/internal/engine"
 )
 
-// explainPrinter lays an explanation out for a person, in `width` columns.
-type explainPrinter struct {
-	w      io.Writer
+// Options say for what it is laid out.
+type Options struct {
+	Width   int  // columns
+	Colour  bool // escape sequences may set text off
+	Planned bool // of a container that isn't made
+}
+
+// Print writes an explanation.
+func Print(w io.Writer, x *engine.Explanation, o Options) error {
+	p := printer{width: o.Width, colour: o.Colour}
+	p.print(x, o.Planned)
+	_, err := io.WriteString(w, p.b.String())
+	return err
+}
+
+type printer struct {
 	width  int
 	colour bool
 	b      strings.Builder
 }
 
-func (p *explainPrinter) print(x *engine.Explanation, planned bool) error {
+func (p *printer) print(x *engine.Explanation, planned bool) {
 	p.title(x, planned)
 	p.steps(x.Steps, planned)
 	p.views(x.Views)
 	p.namespaces(x.Namespaces)
 	p.limits(x.Cgroups)
-	_, err := io.WriteString(p.w, p.b.String())
-	return err
 }
 
 // The three ways to set text off, on a terminal only.
-func (p *explainPrinter) strong(s string) string { return p.style("1", s) }
-func (p *explainPrinter) faint(s string) string  { return p.style("2", s) }
-func (p *explainPrinter) accent(s string) string { return p.style("36", s) }
+func (p *printer) strong(s string) string { return p.style("1", s) }
+func (p *printer) faint(s string) string  { return p.style("2", s) }
+func (p *printer) accent(s string) string { return p.style("36", s) }
 
-func (p *explainPrinter) style(code, s string) string {
+func (p *printer) style(code, s string) string {
 	if !p.colour || s == "" {
 		return s
 	}
 	return "\x1b[" + code + "m" + s + "\x1b[0m"
 }
 
-func (p *explainPrinter) line(s string) { p.b.WriteString(strings.TrimRight(s, " ") + "\n") }
+func (p *printer) line(s string) { p.b.WriteString(strings.TrimRight(s, " ") + "\n") }
 
-func (p *explainPrinter) heading(s string) {
+func (p *printer) heading(s string) {
 	p.line("")
 	p.line(p.strong(p.accent(s)))
 	p.line(p.faint(strings.Repeat("─", min(p.width, utf8.RuneCountInString(s)))))
 }
 
-func (p *explainPrinter) title(x *engine.Explanation, planned bool) {
+func (p *printer) title(x *engine.Explanation, planned bool) {
 	if planned {
 		p.line(p.strong("A run that is not done: nothing was made."))
 		return
@@ -69,7 +81,7 @@ func nameColumn(steps []container.Step) int {
 
 // steps prints the table that made the container: when each step was done, on which side, its name, why
 // it is there, and below it the calls.
-func (p *explainPrinter) steps(steps []container.Step, planned bool) {
+func (p *printer) steps(steps []container.Step, planned bool) {
 	if len(steps) == 0 {
 		return
 	}
@@ -95,7 +107,7 @@ func (p *explainPrinter) steps(steps []container.Step, planned bool) {
 	}
 }
 
-func (p *explainPrinter) step(lead string, names int, s container.Step) {
+func (p *printer) step(lead string, names int, s container.Step) {
 	indent := strings.Repeat(" ", utf8.RuneCountInString(lead))
 	name := fit(s.Name, names)
 	room := p.width - len(indent) - names - 2
@@ -138,7 +150,7 @@ func collapse(calls []string) []string {
 }
 
 // views prints facts as the host and as the container sees them, side by side.
-func (p *explainPrinter) views(views []engine.View) {
+func (p *printer) views(views []engine.View) {
 	if len(views) == 0 {
 		return
 	}
@@ -162,7 +174,7 @@ func (p *explainPrinter) views(views []engine.View) {
 	}
 }
 
-func (p *explainPrinter) namespaces(list []engine.NamespaceView) {
+func (p *printer) namespaces(list []engine.NamespaceView) {
 	if len(list) == 0 {
 		return
 	}
@@ -178,7 +190,7 @@ func (p *explainPrinter) namespaces(list []engine.NamespaceView) {
 }
 
 // limits prints cgroup files by directory.
-func (p *explainPrinter) limits(files []engine.CgroupFile) {
+func (p *printer) limits(files []engine.CgroupFile) {
 	if len(files) == 0 {
 		return
 	}
@@ -204,7 +216,7 @@ func (p *explainPrinter) limits(files []engine.CgroupFile) {
 }
 
 // valueLines breaks a file's content into lines of at most n columns; an empty file is one empty line.
-func (p *explainPrinter) valueLines(value string, n int) []string {
+func (p *printer) valueLines(value string, n int) []string {
 	var lines []string
 	for _, v := range strings.Split(strings.TrimRight(value, "\n"), "\n") {
 		lines = append(lines, wrap(v, n)...)
