@@ -273,7 +273,18 @@ func (f *foreign) clean() error {
 	if uerr != nil && uerr != unix.EINVAL && uerr != unix.ENOENT {
 		return errors.Join(err, fmt.Errorf("unmount root of container: %w", uerr)) // nothing below it may be deleted
 	}
-	return errors.Join(err, os.RemoveAll(f.dir))
+	return errors.Join(err, removeBusy(f.dir))
+}
+
+// removeBusy removes a directory that an ending process of another runtime may still be writing to.
+func removeBusy(dir string) (err error) {
+	for range 50 {
+		if err = os.RemoveAll(dir); !errors.Is(err, unix.ENOTEMPTY) {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return err
 }
 
 // output runs a command of the runtime and gives what it prints.

@@ -237,7 +237,23 @@ func settleWithWitness(t *testing.T, g *harness.Gourd, want census) {
 			return
 		}
 	}
-	t.Errorf("left behind: %+v; before it was %+v; processes: %v", now, want, g.Processes())
+	t.Errorf("left behind: %+v; before it was %+v; processes: %v; files: %q", now, want, g.Processes(), newest(g))
+}
+
+// newest lists the files that were made in the last minute.
+func newest(g *harness.Gourd) (found []string) {
+	for _, dir := range []string{g.Root, g.State} {
+		filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return nil
+			}
+			if info, err := d.Info(); err == nil && !d.IsDir() && time.Since(info.ModTime()) < time.Minute {
+				found = append(found, path)
+			}
+			return nil
+		})
+	}
+	return found
 }
 
 // killClient kills a gourd command after a while.
