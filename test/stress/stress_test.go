@@ -195,6 +195,7 @@ func TestKillAnythingAtAnyMoment(t *testing.T) {
 	firstCensus(t, g, image)
 	g.Must("run", "-d", "--name", "witness", image, "sleep", "1000")
 	witness := g.Pid("witness")
+	g.Must("explain", "witness") // waits until its steps are on disk
 	before := takeCensus(t, g)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
