@@ -34,6 +34,10 @@ func (d *draft) spec(dir, root string) *specs.Spec {
 			m.UIDMappings, m.GIDMappings = d.ids.MapUIDs(), d.ids.MapGIDs()
 		}
 	}
+	if d.runtime != "" {
+		// Other runtimes refuse a version that is newer than they are, and need nothing newer (crun 1.8.1).
+		s.Version = "1.0.2"
+	}
 	if d.modes.UTS == modeHost {
 		s.Hostname, s.Domainname = "", ""
 	}
