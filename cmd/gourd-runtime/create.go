@@ -34,8 +34,10 @@ func (l *launchFlags) launch(c *call, id string) (*runtime.Launch, error) {
 			return nil, &container.Error{Verb: "use", Object: name, Kind: container.ErrUnsupported, Cause: errors.New("not supported yet")}
 		}
 	}
-	out := &runtime.Launch{ID: id, Bundle: l.bundle, Systemd: c.systemd, ConsoleSocket: l.consoleSocket, PidFile: l.pidFile,
-		PreserveFDs: l.preserveFDs, NoNewKeyring: l.noNewKeyring, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr}}
+	out := &runtime.Launch{
+		ID: id, Bundle: l.bundle, Systemd: c.systemd, ConsoleSocket: l.consoleSocket, PidFile: l.pidFile,
+		PreserveFDs: l.preserveFDs, NoNewKeyring: l.noNewKeyring, Trace: c.log.debug, Stdio: [3]*os.File{os.Stdin, os.Stdout, os.Stderr},
+	}
 	if out.PidFile == "" {
 		return out, nil
 	}
@@ -58,5 +60,6 @@ func create(c *call) (int, error) {
 	launch.Detach = true
 	warnings, err := c.store().Create(launch)
 	c.log.warn(warnings)
+	c.log.trace(launch.Steps)
 	return 0, err
 }

@@ -31,7 +31,8 @@ func (e *execFlags) define(f *flag.FlagSet) {
 		long, short string
 		usage       string
 	}{
-		{&e.env, "env", "e", "environment variable, NAME=VALUE"}, {&e.caps, "cap", "c", "capability to add"},
+		{&e.env, "env", "e", "environment variable, NAME=VALUE"},
+		{&e.caps, "cap", "c", "capability to add"},
 		{&e.gids, "additional-gids", "g", "additional group id"},
 	} {
 		f.Var(l.to, l.long, l.usage)

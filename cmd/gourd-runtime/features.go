@@ -34,8 +34,10 @@ func supported() *oci.Features {
 			Namespaces:   known.Namespaces,
 			Capabilities: known.Capabilities,
 			Cgroup:       &oci.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &no, Rdma: &yes},
-			Seccomp: &oci.Seccomp{Enabled: &yes, Actions: seccomp.Actions(), Operators: seccomp.Operators(), Archs: seccomp.Archs(),
-				KnownFlags: seccomp.Flags(), SupportedFlags: seccomp.Flags()},
+			Seccomp: &oci.Seccomp{
+				Enabled: &yes, Actions: seccomp.Actions(), Operators: seccomp.Operators(), Archs: seccomp.Archs(),
+				KnownFlags: seccomp.Flags(), SupportedFlags: seccomp.Flags(),
+			},
 			Apparmor:        &oci.Apparmor{Enabled: &no},
 			Selinux:         &oci.Selinux{Enabled: &no},
 			IntelRdt:        &oci.IntelRdt{Enabled: &no},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"gourd/internal/container"
@@ -61,9 +62,13 @@ func (l *logger) warn(messages []string) {
 	}
 }
 
-func (l *logger) debugf(format string, args ...any) {
-	if l.debug {
-		l.write("debug", fmt.Sprintf(format, args...))
+// trace writes how a container was made, if --debug asks for it.
+func (l *logger) trace(steps []container.Step) {
+	if !l.debug {
+		return
+	}
+	for _, s := range steps {
+		l.write("debug", fmt.Sprintf("%s: %s (%s, %v)", s.Where, s.Name, strings.Join(s.Calls, ", "), s.At))
 	}
 }
 

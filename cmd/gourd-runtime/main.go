@@ -73,7 +73,8 @@ func invoke(args []string) int {
 			return c.dispatch(v)
 		}
 	}
-	return c.fail(fmt.Errorf("No help topic for '%s'", name)) //nolint:staticcheck // runc's words
+	//lint:ignore ST1005 runc's words
+	return c.fail(fmt.Errorf("No help topic for '%s'", name))
 }
 
 func (c *call) dispatch(v verb) int {
@@ -100,7 +101,7 @@ func (c *call) globals(args []string) (string, error) {
 	f.StringVar(&c.root, "root", defaultRoot(), "directory for the state of containers")
 	logFile := f.String("log", "", "file that messages are appended to (default: stderr)")
 	format := f.String("log-format", "text", "format of messages: text or json")
-	f.BoolVar(&c.log.debug, "debug", false, "more messages")
+	f.BoolVar(&c.log.debug, "debug", false, "tell the steps that make a container")
 	f.BoolVar(&c.systemd, "systemd-cgroup", false, "linux.cgroupsPath is slice:prefix:name, and systemd makes the cgroup")
 	rootless := f.String("rootless", "auto", "go on where cgroups can't be used: true, false or auto")
 	show := false

@@ -35,6 +35,7 @@ func run(c *call) (int, error) {
 	}
 	defer k.Close()
 	c.log.warn(k.Warnings)
+	c.log.trace(launch.Steps)
 	if detach {
 		return 0, nil
 	}

@@ -11,8 +11,10 @@ import (
 func TestLimits(t *testing.T) {
 	f := newFlags("update")
 	l := defineLimits(f)
-	if err := f.Parse([]string{"--memory", "1g", "--memory-swap", "-1", "--cpu-quota=-1", "--cpu-period", "100000", "--cpu-burst", "0",
-		"--cpuset-cpus", "0-1", "--pids-limit", "20", "--blkio-weight", "500", "--cpu-idle", "1"}); err != nil {
+	if err := f.Parse([]string{
+		"--memory", "1g", "--memory-swap", "-1", "--cpu-quota=-1", "--cpu-period", "100000", "--cpu-burst", "0",
+		"--cpuset-cpus", "0-1", "--pids-limit", "20", "--blkio-weight", "500", "--cpu-idle", "1",
+	}); err != nil {
 		t.Fatal(err)
 	}
 	r := new(specs.LinuxResources)
@@ -31,9 +33,17 @@ func TestNumber(t *testing.T) {
 		want       int64
 		ok         bool
 	}{
-		{"memory", "100", 100, true}, {"memory", "100b", 100, true}, {"memory", "2K", 2048, true}, {"memory", "1t", 1 << 40, true}, {"memory", "-1", -1, true},
-		{"memory", "", 0, false}, {"memory", "m", 0, false}, {"memory", "1.5g", 0, false}, {"memory", "9223372036854775807g", 0, false},
-		{"memory", "9223372036854775807", math.MaxInt64, true}, {"cpu-quota", "1k", 0, false},
+		{"memory", "100", 100, true},
+		{"memory", "100b", 100, true},
+		{"memory", "2K", 2048, true},
+		{"memory", "1t", 1 << 40, true},
+		{"memory", "-1", -1, true},
+		{"memory", "", 0, false},
+		{"memory", "m", 0, false},
+		{"memory", "1.5g", 0, false},
+		{"memory", "9223372036854775807g", 0, false},
+		{"memory", "9223372036854775807", math.MaxInt64, true},
+		{"cpu-quota", "1k", 0, false},
 	} {
 		got, err := number(c.name, c.text)
 		if (err == nil) != c.ok || got != c.want {
@@ -63,9 +73,15 @@ func TestParse(t *testing.T) {
 		force bool
 		fails bool
 	}{
-		{[]string{"a"}, 1, false, false}, {[]string{"-f", "a"}, 1, true, false}, {[]string{"a", "--force"}, 1, true, false},
-		{[]string{"--force=false", "a"}, 1, false, false}, {[]string{"--", "-f"}, 1, false, false}, {[]string{"a", "--", "-f"}, 2, false, true},
-		{[]string{}, 0, false, true}, {[]string{"a", "b"}, 2, false, true}, {[]string{"a", "-x"}, 1, false, true},
+		{[]string{"a"}, 1, false, false},
+		{[]string{"-f", "a"}, 1, true, false},
+		{[]string{"a", "--force"}, 1, true, false},
+		{[]string{"--force=false", "a"}, 1, false, false},
+		{[]string{"--", "-f"}, 1, false, false},
+		{[]string{"a", "--", "-f"}, 2, false, true},
+		{[]string{}, 0, false, true},
+		{[]string{"a", "b"}, 2, false, true},
+		{[]string{"a", "-x"}, 1, false, true},
 	} {
 		call := &call{verb: verb{name: "delete"}, args: c.args}
 		var force bool

@@ -38,8 +38,10 @@ func (s *Store) Delete(id string, force bool) (warnings []string, err error) {
 		return nil, err
 	}
 	if !force && status != specs.StateStopped && status != specs.StateCreated {
-		return nil, &container.Error{Verb: "delete container", Object: id, Kind: container.ErrRunning,
-			Cause: fmt.Errorf("cannot delete container %s that is not stopped: %s", id, status), Hint: "kill it first, or use --force"}
+		return nil, &container.Error{
+			Verb: "delete container", Object: id, Kind: container.ErrRunning,
+			Cause: fmt.Errorf("cannot delete container %s that is not stopped: %s", id, status), Hint: "kill it first, or use --force",
+		}
 	}
 	return s.destroy(st)
 }

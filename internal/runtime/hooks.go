@@ -39,7 +39,8 @@ func (b *build) runHostHooks() error {
 		return nil
 	}
 	st := &specs.State{Version: b.spec.Version, ID: b.c.ID, Status: specs.StateCreating, Pid: b.pid, Bundle: b.c.Bundle, Annotations: b.spec.Annotations}
-	if err := runHooks("prestart", b.spec.Hooks.Prestart, st); err != nil { //nolint:staticcheck // deprecated, and in use
+	//lint:ignore SA1019 deprecated, and in use
+	if err := runHooks("prestart", b.spec.Hooks.Prestart, st); err != nil {
 		return err
 	}
 	return runHooks("createRuntime", b.spec.Hooks.CreateRuntime, st)

@@ -43,8 +43,10 @@ func (s *Store) Exec(j *Join) (*Process, error) {
 	case status == specs.StateStopped:
 		return nil, &container.Error{Verb: "exec in container", Object: j.ID, Kind: container.ErrNotRunning, Cause: errors.New("cannot exec in a stopped container")}
 	case status == Paused && !j.IgnorePaused:
-		return nil, &container.Error{Verb: "exec in container", Object: j.ID, Kind: container.ErrPaused,
-			Cause: errors.New("cannot exec in a paused container (use --ignore-paused to override)")}
+		return nil, &container.Error{
+			Verb: "exec in container", Object: j.ID, Kind: container.ErrPaused,
+			Cause: errors.New("cannot exec in a paused container (use --ignore-paused to override)"),
+		}
 	}
 	p, filter, err := j.process(st)
 	if err != nil {

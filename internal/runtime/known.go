@@ -22,8 +22,10 @@ var otherWords = []string{
 func Known() Names {
 	n := Names{
 		Hooks: []string{"prestart", "createRuntime", "poststart", "poststop"},
-		Namespaces: []string{string(specs.CgroupNamespace), string(specs.IPCNamespace), string(specs.MountNamespace), string(specs.NetworkNamespace),
-			string(specs.PIDNamespace), string(specs.TimeNamespace), string(specs.UserNamespace), string(specs.UTSNamespace)},
+		Namespaces: []string{
+			string(specs.CgroupNamespace), string(specs.IPCNamespace), string(specs.MountNamespace), string(specs.NetworkNamespace),
+			string(specs.PIDNamespace), string(specs.TimeNamespace), string(specs.UserNamespace), string(specs.UTSNamespace),
+		},
 		MountOptions: append([]string{}, otherWords...),
 	}
 	for _, w := range attributeWords {

@@ -29,6 +29,8 @@ type Launch struct {
 	NoNewKeyring  bool
 	Stdio         [3]*os.File // used without a terminal
 	Detach        bool        // nobody stays to serve a terminal
+	Trace         bool        // keep Steps
+	Steps         []container.Step
 
 	spec     *specs.Spec
 	config   *Config
@@ -80,8 +82,10 @@ func (s *Store) launch(l *Launch, waits bool) (_ *Container, err error) {
 			os.RemoveAll(s.dir(l.ID))
 		}
 	}()
-	group, err := cgroup.Create(cgroup.Options{Path: st.Cgroup, Systemd: l.Systemd, Resources: l.spec.Linux.Resources,
-		Annotations: l.spec.Annotations, OwnerUID: l.owner()})
+	group, err := cgroup.Create(cgroup.Options{
+		Path: st.Cgroup, Systemd: l.Systemd, Resources: l.spec.Linux.Resources,
+		Annotations: l.spec.Annotations, OwnerUID: l.owner(),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -111,6 +115,9 @@ func (s *Store) launch(l *Launch, waits bool) (_ *Container, err error) {
 	}()
 	if err := s.finish(l, st, k, waits); err != nil {
 		return nil, err
+	}
+	if l.Trace {
+		l.Steps = k.Steps()
 	}
 	return k, nil
 }
@@ -161,8 +168,10 @@ func (l *Launch) load() error {
 		return err
 	}
 	l.spec = spec
-	l.config = &Config{ID: l.ID, Bundle: dir, Spec: spec, Seccomp: seccomp, Stdio: l.Stdio, NoNewKeyring: l.NoNewKeyring,
-		PlainLines: l.ConsoleSocket == ""}
+	l.config = &Config{
+		ID: l.ID, Bundle: dir, Spec: spec, Seccomp: seccomp, Stdio: l.Stdio, NoNewKeyring: l.NoNewKeyring,
+		PlainLines: l.ConsoleSocket == "",
+	}
 	return l.listen()
 }
 
@@ -199,8 +208,10 @@ func (l *Launch) listen() error {
 
 // state is the record of a container that isn't there yet.
 func (l *Launch) state() *State {
-	st := &State{ID: l.ID, OCIVersion: l.spec.Version, Created: time.Now().UTC(), Bundle: l.Bundle, Annotations: l.spec.Annotations,
-		Cgroup: cgroupPath(l.spec.Linux.CgroupsPath, l.ID, l.Systemd), Systemd: l.Systemd, Hooks: l.spec.Hooks, HostPIDs: true}
+	st := &State{
+		ID: l.ID, OCIVersion: l.spec.Version, Created: time.Now().UTC(), Bundle: l.Bundle, Annotations: l.spec.Annotations,
+		Cgroup: cgroupPath(l.spec.Linux.CgroupsPath, l.ID, l.Systemd), Systemd: l.Systemd, Hooks: l.spec.Hooks, HostPIDs: true,
+	}
 	if l.spec.Root != nil {
 		st.Rootfs = l.spec.Root.Path
 		if !filepath.IsAbs(st.Rootfs) {

@@ -125,8 +125,10 @@ func readPlain(path string) ([]byte, error) {
 }
 
 func notFound(id string) error {
-	return &container.Error{Verb: "find container", Object: id, Kind: container.ErrNotFound, Cause: errors.New("container does not exist"),
-		Hint: "`list` shows those of this --root"}
+	return &container.Error{
+		Verb: "find container", Object: id, Kind: container.ErrNotFound, Cause: errors.New("container does not exist"),
+		Hint: "`list` shows those of this --root",
+	}
 }
 
 // save replaces state.json in one step.
@@ -200,8 +202,10 @@ func (s *Store) reserve(id string) (*lock, error) {
 		l.release()
 		os.Remove(making)
 		if errors.Is(err, unix.EEXIST) {
-			return nil, &container.Error{Verb: "create container", Object: id, Kind: container.ErrExists,
-				Cause: errors.New("container with given ID already exists"), Hint: "delete it first, or use another id"}
+			return nil, &container.Error{
+				Verb: "create container", Object: id, Kind: container.ErrExists,
+				Cause: errors.New("container with given ID already exists"), Hint: "delete it first, or use another id",
+			}
 		}
 		return nil, &container.Error{Verb: "create container", Object: id, Cause: err}
 	}
@@ -289,8 +293,10 @@ func (s *Store) view(st *State) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &View{OCIVersion: st.OCIVersion, ID: st.ID, Pid: st.Pid, Status: status, Bundle: st.Bundle, Rootfs: st.Rootfs,
-		Created: st.Created, Annotations: st.Annotations}
+	v := &View{
+		OCIVersion: st.OCIVersion, ID: st.ID, Pid: st.Pid, Status: status, Bundle: st.Bundle, Rootfs: st.Rootfs,
+		Created: st.Created, Annotations: st.Annotations,
+	}
 	if status == specs.StateStopped {
 		v.Pid = 0
 	}

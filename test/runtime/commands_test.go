@@ -85,6 +85,10 @@ func TestFeatures(t *testing.T) {
 		t.Errorf("--version: %q", got)
 	}
 	o.Must("--debug", "features")
+	b := o.Bundle("true")
+	if r := o.Run("--debug", "run", "-b", b.Dir, o.ID("d")); r.Code != 0 || !strings.Contains(r.Stderr, "level=debug") || !strings.Contains(r.Stderr, "pivot root") {
+		t.Errorf("--debug run: %+v", r)
+	}
 }
 
 func TestSpec(t *testing.T) {
@@ -171,7 +175,8 @@ func TestHooks(t *testing.T) {
 		return []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", `printf '%s %s %s\n' ` + kind + ` "$X$LEAK" "$(cat | tr -d '\n ')" >> ` + log}, Env: []string{"X=" + kind, "PATH=/bin:/usr/bin"}}}
 	}
 	b := o.Bundle("sleep", "1000")
-	b.Spec.Hooks = &specs.Hooks{Prestart: hook("prestart"), CreateRuntime: hook("createRuntime"), Poststart: hook("poststart"), Poststop: hook("poststop")} //nolint:staticcheck // prestart is still in use
+	//lint:ignore SA1019 prestart is still in use
+	b.Spec.Hooks = &specs.Hooks{Prestart: hook("prestart"), CreateRuntime: hook("createRuntime"), Poststart: hook("poststart"), Poststop: hook("poststop")}
 	b.Write()
 	id := o.ID("h")
 	o.Must("create", "-b", b.Dir, id)

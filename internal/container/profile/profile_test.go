@@ -124,7 +124,8 @@ func TestParse(t *testing.T) {
 }
 
 func TestParseRefuses(t *testing.T) {
-	for _, text := range []string{``, `[]`, `{"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`,
+	for _, text := range []string{
+		``, `[]`, `{"syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW"}]}`,
 		`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"name":"a","names":["b"],"action":"SCMP_ACT_ALLOW"}]}`,
 		`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["b"],"action":"SCMP_ACT_ALLOW","includes":{"minKernel":"x"}}]}`,
 		`{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86"],"archMap":[{"architecture":"SCMP_ARCH_X86_64"}]}`,

@@ -175,8 +175,10 @@ func TestRefused(t *testing.T) {
 func TestTooLong(t *testing.T) {
 	sc := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow}
 	for i := range 5000 {
-		sc.Syscalls = append(sc.Syscalls, specs.LinuxSyscall{Names: []string{"read"}, Action: specs.ActErrno,
-			Args: []specs.LinuxSeccompArg{{Index: 0, Op: specs.OpEqualTo, Value: uint64(2 * i)}}})
+		sc.Syscalls = append(sc.Syscalls, specs.LinuxSyscall{
+			Names: []string{"read"}, Action: specs.ActErrno,
+			Args: []specs.LinuxSeccompArg{{Index: 0, Op: specs.OpEqualTo, Value: uint64(2 * i)}},
+		})
 	}
 	if _, err := compile(sc, amd64Machine); err == nil || !strings.Contains(err.Error(), "the kernel takes 1 to 4096") {
 		t.Errorf("got %v", err)
