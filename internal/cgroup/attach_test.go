@@ -76,8 +76,10 @@ func TestSystemdScope(t *testing.T) {
 		Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Reservation: ptr(int64(32 << 20))},
 		Pids:   &specs.LinuxPids{Limit: ptr(int64(42))},
 	}
-	g, err := Create(Options{Path: path, Systemd: true, Resources: r, OwnerUID: ptr(4321),
-		Annotations: map[string]string{"org.systemd.property.TimeoutStopUSec": "uint64 7000000"}})
+	g, err := Create(Options{
+		Path: path, Systemd: true, Resources: r, OwnerUID: ptr(4321),
+		Annotations: map[string]string{"org.systemd.property.TimeoutStopUSec": "uint64 7000000"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

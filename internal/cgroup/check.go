@@ -270,6 +270,7 @@ func (l *layout) warnings(r *specs.LinuxResources) []string {
 			w = append(w, "the OOM killer can't be disabled on cgroup v2")
 		}
 	}
+	//lint:ignore SA1019 what is given and can't be obeyed is said
 	if given(m.Kernel) || given(m.KernelTCP) {
 		w = append(w, "kernel memory has no limit of its own any more (Linux 5.4): it counts as memory")
 	}

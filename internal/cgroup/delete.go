@@ -87,8 +87,10 @@ func (g *Group) waitEmpty(ctx context.Context, until time.Time, pause time.Durat
 
 func (g *Group) inUse() error {
 	pids, _ := g.Pids(true)
-	return &container.Error{Verb: "remove cgroup", Object: g.path, Kind: container.ErrInUse,
-		Cause: fmt.Errorf("processes %v are still in it", pids[:min(len(pids), 10)]), Hint: "kill them first"}
+	return &container.Error{
+		Verb: "remove cgroup", Object: g.path, Kind: container.ErrInUse,
+		Cause: fmt.Errorf("processes %v are still in it", pids[:min(len(pids), 10)]), Hint: "kill them first",
+	}
 }
 
 // RemoveParents removes the groups above path, from the lowest, as far as they are empty. Nothing is

@@ -149,9 +149,11 @@ func (d dir) stepAside(at string) error {
 	}
 	for _, pid := range pids {
 		if pid != os.Getpid() {
-			return &container.Error{Verb: "enable controllers", Object: at, Kind: container.ErrInUse,
+			return &container.Error{
+				Verb: "enable controllers", Object: at, Kind: container.ErrInUse,
 				Cause: fmt.Errorf("process %d is in it, and a v2 cgroup can't have both processes and limited children", pid),
-				Hint:  "move its processes into a cgroup below it, or choose another --cgroup-parent"}
+				Hint:  "move its processes into a cgroup below it, or choose another --cgroup-parent",
+			}
 		}
 	}
 	self := filepath.Join(at, "self")
@@ -169,12 +171,16 @@ func (d dir) checkUnused() error {
 		return &container.Error{Verb: "use cgroup", Object: d.path, Cause: err}
 	}
 	if len(pids) > 0 {
-		return &container.Error{Verb: "use cgroup", Object: d.path, Kind: container.ErrInUse,
-			Cause: fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids)), Hint: "choose another cgroup path"}
+		return &container.Error{
+			Verb: "use cgroup", Object: d.path, Kind: container.ErrInUse,
+			Cause: fmt.Errorf("container's cgroup is not empty: %d process(es) found", len(pids)), Hint: "choose another cgroup path",
+		}
 	}
 	if frozen, err := d.frozen(); err == nil && frozen {
-		return &container.Error{Verb: "use cgroup", Object: d.path, Kind: container.ErrInUse,
-			Cause: errors.New("container's cgroup unexpectedly frozen"), Hint: "thaw it, or choose another cgroup path"}
+		return &container.Error{
+			Verb: "use cgroup", Object: d.path, Kind: container.ErrInUse,
+			Cause: errors.New("container's cgroup unexpectedly frozen"), Hint: "thaw it, or choose another cgroup path",
+		}
 	}
 	return nil
 }

@@ -68,8 +68,10 @@ func (g *Group) freezer(verb string) (*dir, error) {
 	if d := g.unifiedDir(); d != nil {
 		return d, nil
 	}
-	return nil, &container.Error{Verb: verb, Object: g.path, Kind: container.ErrUnsupported,
-		Cause: errors.New("the freezer controller is not mounted"), Hint: "mount -t cgroup -o freezer freezer " + root + "/freezer"}
+	return nil, &container.Error{
+		Verb: verb, Object: g.path, Kind: container.ErrUnsupported,
+		Cause: errors.New("the freezer controller is not mounted"), Hint: "mount -t cgroup -o freezer freezer " + root + "/freezer",
+	}
 }
 
 func (d *dir) setFrozen(on bool) error {

@@ -202,8 +202,10 @@ func (g *Group) checkUsage(m *specs.LinuxMemory) error {
 		limit *int64
 	}{{"memory+swap", m.Swap}, {"memory", m.Limit}} {
 		if c.limit != nil && *c.limit > 0 && uint64(*c.limit) <= usage {
-			return &container.Error{Verb: "update memory", Kind: container.ErrInvalid,
-				Cause: fmt.Errorf("rejecting %s limit %d <= usage %d", c.what, *c.limit, usage)}
+			return &container.Error{
+				Verb: "update memory", Kind: container.ErrInvalid,
+				Cause: fmt.Errorf("rejecting %s limit %d <= usage %d", c.what, *c.limit, usage),
+			}
 		}
 	}
 	return nil

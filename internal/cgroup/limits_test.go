@@ -24,27 +24,66 @@ func TestLimitsAreInTheFiles(t *testing.T) {
 		v1   []file
 		v2   []file
 	}{
-		{"quota", specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(20000)), Period: ptr(uint64(100000))}},
-			[]file{{"cpu", "cpu.cfs_quota_us", "20000"}, {"cpu", "cpu.cfs_period_us", "100000"}}, []file{{"cpu", "cpu.max", "20000 100000"}}},
-		{"period", specs.LinuxResources{CPU: &specs.LinuxCPU{Period: ptr(uint64(50000))}},
-			[]file{{"cpu", "cpu.cfs_quota_us", "-1"}, {"cpu", "cpu.cfs_period_us", "50000"}}, []file{{"cpu", "cpu.max", "max 50000"}}},
-		{"burst", specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(20000)), Burst: ptr(uint64(15000))}},
-			[]file{{"cpu", "cpu.cfs_burst_us", "15000"}}, []file{{"cpu", "cpu.max.burst", "15000"}}},
-		{"shares", specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(512))}},
-			[]file{{"cpu", "cpu.shares", "512"}}, []file{{"cpu", "cpu.weight", "59"}}},
-		{"idle", specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(512)), Idle: ptr(int64(1))}},
-			[]file{{"cpu", "cpu.idle", "1"}}, []file{{"cpu", "cpu.idle", "1"}}},
-		{"cpuset", specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0", Mems: "0"}},
-			[]file{{"cpuset", "cpuset.cpus", "0"}, {"cpuset", "cpuset.mems", "0"}}, []file{{"cpuset", "cpuset.cpus", "0"}, {"cpuset", "cpuset.mems", "0"}}},
-		{"memory", specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Reservation: ptr(int64(32 << 20))}},
+		{
+			"quota",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(20000)), Period: ptr(uint64(100000))}},
+			[]file{{"cpu", "cpu.cfs_quota_us", "20000"}, {"cpu", "cpu.cfs_period_us", "100000"}},
+			[]file{{"cpu", "cpu.max", "20000 100000"}},
+		},
+		{
+			"period",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Period: ptr(uint64(50000))}},
+			[]file{{"cpu", "cpu.cfs_quota_us", "-1"}, {"cpu", "cpu.cfs_period_us", "50000"}},
+			[]file{{"cpu", "cpu.max", "max 50000"}},
+		},
+		{
+			"burst",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Quota: ptr(int64(20000)), Burst: ptr(uint64(15000))}},
+			[]file{{"cpu", "cpu.cfs_burst_us", "15000"}},
+			[]file{{"cpu", "cpu.max.burst", "15000"}},
+		},
+		{
+			"shares",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(512))}},
+			[]file{{"cpu", "cpu.shares", "512"}},
+			[]file{{"cpu", "cpu.weight", "59"}},
+		},
+		{
+			"idle",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: ptr(uint64(512)), Idle: ptr(int64(1))}},
+			[]file{{"cpu", "cpu.idle", "1"}},
+			[]file{{"cpu", "cpu.idle", "1"}},
+		},
+		{
+			"cpuset",
+			specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0", Mems: "0"}},
+			[]file{{"cpuset", "cpuset.cpus", "0"}, {"cpuset", "cpuset.mems", "0"}},
+			[]file{{"cpuset", "cpuset.cpus", "0"}, {"cpuset", "cpuset.mems", "0"}},
+		},
+		{
+			"memory",
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Reservation: ptr(int64(32 << 20))}},
 			[]file{{"memory", "memory.limit_in_bytes", "67108864"}, {"memory", "memory.soft_limit_in_bytes", "33554432"}, {"memory", "memory.use_hierarchy", "1"}},
-			[]file{{"memory", "memory.max", "67108864"}, {"memory", "memory.low", "33554432"}}},
-		{"swap", specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Swap: ptr(int64(96 << 20))}},
-			[]file{{"memory", "memory.memsw.limit_in_bytes", "100663296"}}, []file{{"memory", "memory.swap.max", "33554432"}}},
-		{"swappiness", specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: ptr(uint64(7))}},
-			[]file{{"memory", "memory.swappiness", "7"}}, nil},
-		{"oom kill disable", specs.LinuxResources{Memory: &specs.LinuxMemory{DisableOOMKiller: ptr(true)}},
-			[]file{{"memory", "memory.oom_control", "oom_kill_disable 1"}}, nil},
+			[]file{{"memory", "memory.max", "67108864"}, {"memory", "memory.low", "33554432"}},
+		},
+		{
+			"swap",
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Swap: ptr(int64(96 << 20))}},
+			[]file{{"memory", "memory.memsw.limit_in_bytes", "100663296"}},
+			[]file{{"memory", "memory.swap.max", "33554432"}},
+		},
+		{
+			"swappiness",
+			specs.LinuxResources{Memory: &specs.LinuxMemory{Swappiness: ptr(uint64(7))}},
+			[]file{{"memory", "memory.swappiness", "7"}},
+			nil,
+		},
+		{
+			"oom kill disable",
+			specs.LinuxResources{Memory: &specs.LinuxMemory{DisableOOMKiller: ptr(true)}},
+			[]file{{"memory", "memory.oom_control", "oom_kill_disable 1"}},
+			nil,
+		},
 		{"pids", specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(42))}}, []file{{"pids", "pids.max", "42"}}, []file{{"pids", "pids.max", "42"}}},
 		{"no pids limit", specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(-1))}}, []file{{"pids", "pids.max", "max"}}, []file{{"pids", "pids.max", "max"}}},
 		{"throttle", specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{
@@ -53,11 +92,17 @@ func TestLimitsAreInTheFiles(t *testing.T) {
 			ThrottleReadIOPSDevice:  []specs.LinuxThrottleDevice{{LinuxBlockIODevice: disk, Rate: 30}},
 			ThrottleWriteIOPSDevice: []specs.LinuxThrottleDevice{{LinuxBlockIODevice: disk, Rate: 40}},
 		}}, []file{
-			{"blkio", "blkio.throttle.read_bps_device", num(disk) + " 1048576"}, {"blkio", "blkio.throttle.write_bps_device", num(disk) + " 2097152"},
-			{"blkio", "blkio.throttle.read_iops_device", num(disk) + " 30"}, {"blkio", "blkio.throttle.write_iops_device", num(disk) + " 40"},
+			{"blkio", "blkio.throttle.read_bps_device", num(disk) + " 1048576"},
+			{"blkio", "blkio.throttle.write_bps_device", num(disk) + " 2097152"},
+			{"blkio", "blkio.throttle.read_iops_device", num(disk) + " 30"},
+			{"blkio", "blkio.throttle.write_iops_device", num(disk) + " 40"},
 		}, []file{{"io", "io.max", num(disk) + " rbps=1048576 wbps=2097152 riops=30 wiops=40"}}},
-		{"weight", specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(200))}},
-			[]file{{"blkio", "blkio.bfq.weight", "200"}}, []file{{"io", "io.weight", "default 1920"}}},
+		{
+			"weight",
+			specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{Weight: ptr(uint16(200))}},
+			[]file{{"blkio", "blkio.bfq.weight", "200"}},
+			[]file{{"io", "io.weight", "default 1920"}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			needRoot(t)
@@ -138,7 +183,8 @@ func TestMemoryAndSwapMoveTogether(t *testing.T) {
 func TestRefusedUpdateChangesNothing(t *testing.T) {
 	g := newGroup(t, "refused", &specs.LinuxResources{
 		CPU:  &specs.LinuxCPU{Shares: ptr(uint64(512)), Quota: ptr(int64(50000))},
-		Pids: &specs.LinuxPids{Limit: ptr(int64(20))}})
+		Pids: &specs.LinuxPids{Limit: ptr(int64(20))},
+	})
 	before, _ := g.Stats()
 	quota := func() string {
 		if g.layout.mode == V2 {

@@ -102,8 +102,10 @@ var detect = sync.OnceValues(func() (*layout, error) {
 // newLayout completes what was found: the mode and the controllers of the v2 hierarchy.
 func newLayout(found []hierarchy) (*layout, error) {
 	if len(found) == 0 {
-		return nil, &container.Error{Verb: "find control groups", Kind: container.ErrUnsupported, Cause: errors.New("none are mounted"),
-			Hint: "mount them: mount -t cgroup2 none " + root}
+		return nil, &container.Error{
+			Verb: "find control groups", Kind: container.ErrUnsupported, Cause: errors.New("none are mounted"),
+			Hint: "mount them: mount -t cgroup2 none " + root,
+		}
 	}
 	l := &layout{mode: V1, hierarchies: found}
 	u := l.unified()

@@ -22,8 +22,10 @@ garbage
 	for _, h := range parseMountinfo([]byte(text)) {
 		got = append(got, fmt.Sprintf("%s %v %v", h.mount, h.controllers, h.unified))
 	}
-	want := []string{"/sys/fs/cgroup/systemd [name=systemd] false", "/sys/fs/cgroup/cpu,cpuacct [cpu cpuacct] false",
-		`/mnt/a b\c [memory] false`, "/sys/fs/cgroup/unified [] true"}
+	want := []string{
+		"/sys/fs/cgroup/systemd [name=systemd] false", "/sys/fs/cgroup/cpu,cpuacct [cpu cpuacct] false",
+		`/mnt/a b\c [memory] false`, "/sys/fs/cgroup/unified [] true",
+	}
 	if !slices.Equal(got, want) {
 		t.Errorf("%s", strings.Join(got, "\n"))
 	}

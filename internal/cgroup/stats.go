@@ -196,8 +196,10 @@ func parseIOStat(b []byte) []DeviceIO {
 		if d.Major, d.Minor, ok = parseDevice(f[0]); !ok {
 			continue
 		}
-		fields := map[string]*uint64{"rbytes": &d.ReadBytes, "wbytes": &d.WriteBytes, "rios": &d.Reads, "wios": &d.Writes,
-			"dbytes": &d.DiscardBytes, "dios": &d.Discards}
+		fields := map[string]*uint64{
+			"rbytes": &d.ReadBytes, "wbytes": &d.WriteBytes, "rios": &d.Reads, "wios": &d.Writes,
+			"dbytes": &d.DiscardBytes, "dios": &d.Discards,
+		}
 		for _, kv := range f[1:] {
 			key, value, _ := strings.Cut(kv, "=")
 			if p := fields[key]; p != nil {
@@ -276,8 +278,10 @@ func (g *Group) statHugetlb(r *reader, s *Stats) {
 			s.Hugetlb[size] = HugetlbStats{Usage: r.uint(d, name+".current"), Failures: r.keyed(d, name+".events")["max"]}
 			continue
 		}
-		s.Hugetlb[size] = HugetlbStats{Usage: r.uint(d, name+".usage_in_bytes"), MaxUsage: r.uint(d, name+".max_usage_in_bytes"),
-			Failures: r.uint(d, name+".failcnt")}
+		s.Hugetlb[size] = HugetlbStats{
+			Usage: r.uint(d, name+".usage_in_bytes"), MaxUsage: r.uint(d, name+".max_usage_in_bytes"),
+			Failures: r.uint(d, name+".failcnt"),
+		}
 	}
 }
 

@@ -84,8 +84,10 @@ func (s *Store) LeaseIDs(id string, pool IDPool) (*IDRange, error) {
 		}
 		return &IDRange{Slot: slot, Base: base}, nil
 	}
-	return nil, &Error{Verb: "lease ids for container", Object: id, Kind: ErrInUse,
-		Cause: fmt.Errorf("all %d ranges of the pool are taken", slots), Hint: "remove containers, enlarge [ids] in gourd.toml, or use --userns=host"}
+	return nil, &Error{
+		Verb: "lease ids for container", Object: id, Kind: ErrInUse,
+		Cause: fmt.Errorf("all %d ranges of the pool are taken", slots), Hint: "remove containers, enlarge [ids] in gourd.toml, or use --userns=host",
+	}
 }
 
 // ShareIDs lets container id live in the range that container owner lives in; nil if owner has none. The

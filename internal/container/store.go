@@ -33,8 +33,12 @@ func OpenStore(root, state string) (*Store, error) {
 		path string
 		mode os.FileMode
 	}{
-		{root, 0o700}, {filepath.Join(root, "containers"), 0o700}, {filepath.Join(root, "names"), 0o700},
-		{state, 0o711}, {filepath.Join(state, "containers"), 0o700}, {filepath.Join(state, "locks"), 0o700},
+		{root, 0o700},
+		{filepath.Join(root, "containers"), 0o700},
+		{filepath.Join(root, "names"), 0o700},
+		{state, 0o711},
+		{filepath.Join(state, "containers"), 0o700},
+		{filepath.Join(state, "locks"), 0o700},
 	} {
 		if err := os.MkdirAll(dir.path, dir.mode); err != nil {
 			return nil, &Error{Verb: "open store", Object: dir.path, Cause: err, Hint: "run as root, or choose another place with --root and --state"}
@@ -115,8 +119,10 @@ func (s *Store) Load(id string) (*Record, error) {
 		return nil, &Error{Verb: "read record of container", Object: id, Kind: ErrCorrupt, Cause: err}
 	}
 	if r.Version > RecordVersion {
-		return nil, &Error{Verb: "read record of container", Object: id, Kind: ErrUnsupported,
-			Cause: fmt.Errorf("it has version %d, this gourd knows up to %d", r.Version, RecordVersion), Hint: "use the newer gourd that made it"}
+		return nil, &Error{
+			Verb: "read record of container", Object: id, Kind: ErrUnsupported,
+			Cause: fmt.Errorf("it has version %d, this gourd knows up to %d", r.Version, RecordVersion), Hint: "use the newer gourd that made it",
+		}
 	}
 	return r, nil
 }
@@ -191,8 +197,10 @@ func (s *Store) Resolve(ref string) (string, error) {
 	case 1:
 		return found[0], nil
 	}
-	return "", &Error{Verb: "find container", Object: ref, Kind: ErrInvalid,
-		Cause: fmt.Errorf("the prefix is ambiguous: %d containers' ids begin with it", len(found)), Hint: "give more digits"}
+	return "", &Error{
+		Verb: "find container", Object: ref, Kind: ErrInvalid,
+		Cause: fmt.Errorf("the prefix is ambiguous: %d containers' ids begin with it", len(found)), Hint: "give more digits",
+	}
 }
 
 // Update changes a record under the container's lock: change sees the newest one; the result is
@@ -420,8 +428,10 @@ func (s *Store) reserveName(name, id string) error {
 		s.sweepName(name)
 	}
 	owner, _ := os.Readlink(s.namePath(name))
-	return &Error{Verb: "use name", Object: fmt.Sprintf("%q", name), Kind: ErrExists,
-		Cause: fmt.Errorf("it is already in use by container %s", owner), Hint: "remove or rename that container, or choose another name"}
+	return &Error{
+		Verb: "use name", Object: fmt.Sprintf("%q", name), Kind: ErrExists,
+		Cause: fmt.Errorf("it is already in use by container %s", owner), Hint: "remove or rename that container, or choose another name",
+	}
 }
 
 // releaseName removes a name if it is this container's.

@@ -39,8 +39,10 @@ func (e *Engine) Exec(ctx context.Context, ref string, x ExecRequest) (*Session,
 		return nil, err
 	}
 	if r.State.Status == container.Paused {
-		return nil, &container.Error{Verb: "exec in container", Object: r.Name, Kind: container.ErrPaused,
-			Cause: errText("the container is paused"), Hint: "`gourd unpause` it first"}
+		return nil, &container.Error{
+			Verb: "exec in container", Object: r.Name, Kind: container.ErrPaused,
+			Cause: errText("the container is paused"), Hint: "`gourd unpause` it first",
+		}
 	}
 	base, err := e.process(r.ID)
 	if err != nil {

@@ -93,8 +93,10 @@ func checkPlatform(ref, want string, c *image.Config) ([]string, error) {
 	have := image.Platform{OS: c.OS, Architecture: c.Architecture, Variant: c.Variant}
 	host := image.HostPlatform()
 	if want != "" && want != have.String() && want != have.OS+"/"+have.Architecture && want != have.Architecture {
-		return nil, &container.Error{Verb: "use image", Object: ref, Kind: container.ErrNotFound,
-			Cause: errText("it is for " + have.String() + ", not for " + want)}
+		return nil, &container.Error{
+			Verb: "use image", Object: ref, Kind: container.ErrNotFound,
+			Cause: errText("it is for " + have.String() + ", not for " + want),
+		}
 	}
 	if have.OS == host.OS && have.Architecture == host.Architecture || c.Architecture == "" {
 		return nil, nil

@@ -28,7 +28,8 @@ func importImage(t testing.TB, e *Engine, ref string, changes ...string) {
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for _, h := range []tar.Header{
-		{Name: "bin/", Typeflag: tar.TypeDir, Mode: 0o755}, {Name: "etc/", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "bin/", Typeflag: tar.TypeDir, Mode: 0o755},
+		{Name: "etc/", Typeflag: tar.TypeDir, Mode: 0o755},
 		{Name: "etc/passwd", Typeflag: tar.TypeReg, Mode: 0o644, Size: 5},
 	} {
 		if err := w.WriteHeader(&h); err != nil {

@@ -35,8 +35,10 @@ func (e *Engine) findImage(ctx context.Context, ref, pull string) (*image.Image,
 		img, err = images.Resolve(ref)
 	}
 	if errors.Is(err, container.ErrNotFound) {
-		return nil, &container.Error{Verb: "find image", Object: ref, Kind: container.ErrNotFound, Cause: errText("no such image"),
-			Hint: "`gourd images` lists those there are; `gourd load -i FILE` and `gourd import FILE NAME` bring others (gourd can't pull yet)"}
+		return nil, &container.Error{
+			Verb: "find image", Object: ref, Kind: container.ErrNotFound, Cause: errText("no such image"),
+			Hint: "`gourd images` lists those there are; `gourd load -i FILE` and `gourd import FILE NAME` bring others (gourd can't pull yet)",
+		}
 	}
 	return img, err
 }

@@ -16,8 +16,10 @@ func (e *Engine) Logs(ctx context.Context, ref string, o LogOptions, sink LogSin
 		return err
 	}
 	if r.Log.Driver == "none" {
-		return &container.Error{Verb: "read log of container", Object: r.Name, Kind: container.ErrUnsupported,
-			Cause: errText("it keeps no log (--log-driver none)")}
+		return &container.Error{
+			Verb: "read log of container", Object: r.Name, Kind: container.ErrUnsupported,
+			Cause: errText("it keeps no log (--log-driver none)"),
+		}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -19,8 +19,10 @@ func (e *Engine) Remove(ctx context.Context, ref string, o RemoveOptions) error 
 	}
 	if e.store.Live(r.ID) && r.State.Status != container.Exited {
 		if !o.Force {
-			return &container.Error{Verb: "remove container", Object: r.Name, Kind: container.ErrRunning,
-				Cause: errText("the container is " + string(r.State.Status)), Hint: "stop it first, or remove it with --force"}
+			return &container.Error{
+				Verb: "remove container", Object: r.Name, Kind: container.ErrRunning,
+				Cause: errText("the container is " + string(r.State.Status)), Hint: "stop it first, or remove it with --force",
+			}
 		}
 		if err := e.kill(ctx, r); err != nil {
 			return err
@@ -73,8 +75,10 @@ func (e *Engine) claim(ctx context.Context, r *container.Record) (live *os.File,
 			return live, died, err
 		}
 		if time.Since(begin) > patience {
-			return nil, false, &container.Error{Verb: "remove container", Object: r.Name, Kind: container.ErrConflict,
-				Cause: errText("its monitor is still tidying up"), Hint: "try again"}
+			return nil, false, &container.Error{
+				Verb: "remove container", Object: r.Name, Kind: container.ErrConflict,
+				Cause: errText("its monitor is still tidying up"), Hint: "try again",
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -118,8 +118,12 @@ func (d *draft) namespaces() []specs.LinuxNamespace {
 		kind specs.LinuxNamespaceType
 		mode string
 	}{
-		{specs.NetworkNamespace, m.Network}, {specs.UTSNamespace, m.UTS}, {specs.PIDNamespace, m.Pid},
-		{specs.IPCNamespace, m.IPC}, {specs.CgroupNamespace, m.Cgroup}, {specs.UserNamespace, m.User},
+		{specs.NetworkNamespace, m.Network},
+		{specs.UTSNamespace, m.UTS},
+		{specs.PIDNamespace, m.Pid},
+		{specs.IPCNamespace, m.IPC},
+		{specs.CgroupNamespace, m.Cgroup},
+		{specs.UserNamespace, m.User},
 	} {
 		if ns.mode != modeHost {
 			list = append(list, specs.LinuxNamespace{Type: ns.kind})

@@ -79,12 +79,16 @@ func (e *Engine) startable(r *container.Record) error {
 		}
 		other, err := e.store.Load(id)
 		if err != nil {
-			return &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrNotFound,
-				Cause: errText("container " + id[:min(12, len(id))] + " whose namespaces it joins is gone")}
+			return &container.Error{
+				Verb: "start container", Object: r.Name, Kind: container.ErrNotFound,
+				Cause: errText("container " + id[:min(12, len(id))] + " whose namespaces it joins is gone"),
+			}
 		}
 		if !e.store.Live(id) {
-			return &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrNotRunning,
-				Cause: errText("container " + other.Name + " whose namespaces it joins is not running"), Hint: "start that one first"}
+			return &container.Error{
+				Verb: "start container", Object: r.Name, Kind: container.ErrNotRunning,
+				Cause: errText("container " + other.Name + " whose namespaces it joins is not running"), Hint: "start that one first",
+			}
 		}
 	}
 	return nil
@@ -141,8 +145,10 @@ func (e *Engine) monitorPath() string {
 }
 
 func errNoMonitor(verb string) error {
-	return &container.Error{Verb: verb, Kind: container.ErrUnsupported,
-		Cause: errText("gourd-monitor is neither beside gourd nor in PATH"), Hint: "`make install`, or set GOURD_MONITOR"}
+	return &container.Error{
+		Verb: verb, Kind: container.ErrUnsupported,
+		Cause: errText("gourd-monitor is neither beside gourd nor in PATH"), Hint: "`make install`, or set GOURD_MONITOR",
+	}
 }
 
 // converse asks for an operation with streams and makes a session of the connection. Without any stream

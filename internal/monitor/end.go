@@ -27,8 +27,10 @@ func (m *monitor) failed(id string, err error) *control.Reply {
 		m.remove()
 	} else {
 		m.store.Update(id, func(r *container.Record) error {
-			r.State = container.State{Status: container.Created, ExitCode: reply.Code, Error: reply.Error,
-				RestartCount: r.State.RestartCount, Cgroup: r.State.Cgroup, Systemd: r.State.Systemd}
+			r.State = container.State{
+				Status: container.Created, ExitCode: reply.Code, Error: reply.Error,
+				RestartCount: r.State.RestartCount, Cgroup: r.State.Cgroup, Systemd: r.State.Systemd,
+			}
 			return nil
 		})
 	}

@@ -42,8 +42,10 @@ type foreign struct {
 // so that their exit can be waited for (prctl(2), PR_SET_CHILD_SUBREAPER).
 func newForeign(store *container.Store, r *container.Record, o *Foreign) (*foreign, error) {
 	if r.IDs != nil {
-		return nil, &container.Error{Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported,
-			Cause: fmt.Errorf("runtime %s can't be given idmapped layers", o.Path), Hint: "use --userns=host with it"}
+		return nil, &container.Error{
+			Verb: "start container", Object: r.Name, Kind: container.ErrUnsupported,
+			Cause: fmt.Errorf("runtime %s can't be given idmapped layers", o.Path), Hint: "use --userns=host with it",
+		}
 	}
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return nil, fmt.Errorf("become reaper of the runtime's processes: %w", err)

@@ -94,8 +94,10 @@ func (m *monitor) handOver() {
 // state collects what is to be handed on, and the files whose descriptors are.
 func (m *monitor) state() (*held, []*os.File) {
 	t := m.init.streams
-	h := &held{Version: heldVersion, Foreign: m.foreign, Root: m.store.Root, State: m.store.State, ID: m.record.ID, Pid: m.init.pid(), Unprivileged: m.record.IDs != nil,
-		Master: -1, Stdin: -1, Stdout: -1, Stderr: -1, Pending: map[string][]byte{}}
+	h := &held{
+		Version: heldVersion, Foreign: m.foreign, Root: m.store.Root, State: m.store.State, ID: m.record.ID, Pid: m.init.pid(), Unprivileged: m.record.IDs != nil,
+		Master: -1, Stdin: -1, Stdout: -1, Stderr: -1, Pending: map[string][]byte{},
+	}
 	var files []*os.File
 	keep := func(fd *int, f *os.File) {
 		*fd = descriptor(f)

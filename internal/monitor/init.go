@@ -20,8 +20,10 @@ const initPath = "/sbin/gourd-init"
 func initMount(store *container.Store) (specs.Mount, error) {
 	program := initbin.Program()
 	if program == nil {
-		return specs.Mount{}, &container.Error{Verb: "use", Object: "--init", Kind: container.ErrUnsupported,
-			Cause: fmt.Errorf("this gourd-monitor was built without gourd-init"), Hint: "build it with `make build`"}
+		return specs.Mount{}, &container.Error{
+			Verb: "use", Object: "--init", Kind: container.ErrUnsupported,
+			Cause: fmt.Errorf("this gourd-monitor was built without gourd-init"), Hint: "build it with `make build`",
+		}
 	}
 	path := filepath.Join(store.State, fmt.Sprintf("init-%08x-%d", crc32.ChecksumIEEE(program), len(program)))
 	if st, err := os.Lstat(path); err != nil || st.Size() != int64(len(program)) {

@@ -40,9 +40,12 @@ func joinNamespaces(store *container.Store, r *container.Record, spec *specs.Spe
 		kind specs.LinuxNamespaceType
 		file string
 	}{
-		{r.Modes.User, specs.UserNamespace, "user"}, {r.Modes.Pid, specs.PIDNamespace, "pid"},
-		{r.Modes.IPC, specs.IPCNamespace, "ipc"}, {r.Modes.UTS, specs.UTSNamespace, "uts"},
-		{r.Network.Mode, specs.NetworkNamespace, "net"}, {r.Modes.Cgroup, specs.CgroupNamespace, "cgroup"},
+		{r.Modes.User, specs.UserNamespace, "user"},
+		{r.Modes.Pid, specs.PIDNamespace, "pid"},
+		{r.Modes.IPC, specs.IPCNamespace, "ipc"},
+		{r.Modes.UTS, specs.UTSNamespace, "uts"},
+		{r.Network.Mode, specs.NetworkNamespace, "net"},
+		{r.Modes.Cgroup, specs.CgroupNamespace, "cgroup"},
 	} {
 		id, ok := strings.CutPrefix(ns.mode, "container:")
 		if !ok {
@@ -80,8 +83,10 @@ func (j *joins) join(store *container.Store, id string, kind specs.LinuxNamespac
 	}
 	source := j.path(shm)
 	j.detached = map[string]*os.File{source: shm}
-	spec.Mounts = append(spec.Mounts, specs.Mount{Destination: "/dev/shm", Type: "bind", Source: source,
-		Options: []string{"bind", "rprivate", "nosuid", "noexec", "nodev"}})
+	spec.Mounts = append(spec.Mounts, specs.Mount{
+		Destination: "/dev/shm", Type: "bind", Source: source,
+		Options: []string{"bind", "rprivate", "nosuid", "noexec", "nodev"},
+	})
 	return nil
 }
 

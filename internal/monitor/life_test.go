@@ -456,7 +456,11 @@ func lifeHostileClient(t *testing.T) {
 	b := newBox(t, sh("sleep 100"))
 	b.mustStart(control.Request{})
 	for _, bytes := range [][]byte{
-		nil, {0}, {1, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0, 0, 2, '{', '}'}, {9, 0, 0, 0, 0},
+		nil,
+		{0},
+		{1, 0xff, 0xff, 0xff, 0xff},
+		{1, 0, 0, 0, 2, '{', '}'},
+		{9, 0, 0, 0, 0},
 		append([]byte{1, 0, 0, 0, 10}, `{"op":"x"}`...),
 		append([]byte{1, 0, 0, 0, 13}, `{"op":"exec"}`...),
 		append([]byte{1, 0, 0, 0, 15}, `{"op":"resize"}`...),

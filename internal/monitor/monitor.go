@@ -101,8 +101,10 @@ func begin(store *container.Store, id string, r *control.Request, o *Options) (*
 }
 
 func refuse(r *control.Request) error {
-	return &container.Error{Verb: "ask monitor for", Object: string(r.Op), Kind: container.ErrUnsupported,
-		Hint: "the container was started by another version of gourd, or it is already started"}
+	return &container.Error{
+		Verb: "ask monitor for", Object: string(r.Op), Kind: container.ErrUnsupported,
+		Hint: "the container was started by another version of gourd, or it is already started",
+	}
 }
 
 // claimTime bounds how long a start waits for the monitor of the same container's previous life.
@@ -208,8 +210,10 @@ func (m *monitor) recordStart() error {
 	cgroup, systemd := m.backend.cgroup()
 	_, err = m.store.Update(m.record.ID, func(r *container.Record) error {
 		old := r.State
-		r.State = container.State{Status: container.Running, Process: init, Monitor: self, Started: time.Now(),
-			RestartCount: old.RestartCount, Cgroup: cgroup, Systemd: systemd}
+		r.State = container.State{
+			Status: container.Running, Process: init, Monitor: self, Started: time.Now(),
+			RestartCount: old.RestartCount, Cgroup: cgroup, Systemd: systemd,
+		}
 		r.Network.Endpoints = m.record.Network.Endpoints
 		return nil
 	})

@@ -259,8 +259,10 @@ func (m *monitor) mustRun(verb string) error {
 	if paused, err := m.backend.paused(); err != nil {
 		return err
 	} else if paused {
-		return &container.Error{Verb: verb, Object: m.record.Name, Kind: container.ErrPaused,
-			Cause: errPaused, Hint: "`gourd unpause " + m.record.Name + "` lets it go on"}
+		return &container.Error{
+			Verb: verb, Object: m.record.Name, Kind: container.ErrPaused,
+			Cause: errPaused, Hint: "`gourd unpause " + m.record.Name + "` lets it go on",
+		}
 	}
 	return nil
 }

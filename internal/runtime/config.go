@@ -89,8 +89,10 @@ func LoadBundle(dir string) (*specs.Spec, json.RawMessage, error) {
 	path := filepath.Join(dir, "config.json")
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, &container.Error{Verb: "read bundle", Object: path, Kind: container.ErrNotFound, Cause: unix.ENOENT,
-			Hint: "a bundle is a directory with config.json; `gourd-runtime spec` writes one"}
+		return nil, nil, &container.Error{
+			Verb: "read bundle", Object: path, Kind: container.ErrNotFound, Cause: unix.ENOENT,
+			Hint: "a bundle is a directory with config.json; `gourd-runtime spec` writes one",
+		}
 	}
 	if err != nil {
 		return nil, nil, &container.Error{Verb: "read bundle", Object: path, Cause: err}

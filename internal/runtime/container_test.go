@@ -61,9 +61,8 @@ func TestNothingOfTheHostIsMounted(t *testing.T) {
 		}
 		slices.Sort(places)
 		allowed := []string{"/", "/dev", "/dev/mqueue", "/dev/pts", "/dev/shm", "/proc", "/sys"}
-		for _, m := range append(testSpec(false).Linux.MaskedPaths, testSpec(false).Linux.ReadonlyPaths...) {
-			allowed = append(allowed, m)
-		}
+		allowed = append(allowed, testSpec(false).Linux.MaskedPaths...)
+		allowed = append(allowed, testSpec(false).Linux.ReadonlyPaths...)
 		for _, p := range places {
 			if !slices.Contains(allowed, p) {
 				t.Errorf("%s is mounted", p)
@@ -146,9 +145,8 @@ func TestIDsOnDisk(t *testing.T) {
 
 // TestOverlayByPath builds the same overlay in the way of kernels before 6.13.
 func TestOverlayByPath(t *testing.T) {
-	lower, upper, work := busyboxRoot(t), t.TempDir(), t.TempDir()
-	dir := t.TempDir()
-	upper, work = filepath.Join(dir, "a:b,c"), filepath.Join(dir, "w")
+	lower, dir := busyboxRoot(t), t.TempDir()
+	upper, work := filepath.Join(dir, "a:b,c"), filepath.Join(dir, "w")
 	os.Mkdir(upper, 0o755)
 	os.Mkdir(work, 0o755)
 	b := &build{}

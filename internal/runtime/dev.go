@@ -29,8 +29,12 @@ var defaultDevices = []specs.LinuxDevice{
 
 // devLinks are the symbolic links of every /dev.
 var devLinks = [][2]string{
-	{"/proc/self/fd", "fd"}, {"/proc/self/fd/0", "stdin"}, {"/proc/self/fd/1", "stdout"}, {"/proc/self/fd/2", "stderr"},
-	{"/proc/kcore", "core"}, {"pts/ptmx", "ptmx"},
+	{"/proc/self/fd", "fd"},
+	{"/proc/self/fd/0", "stdin"},
+	{"/proc/self/fd/1", "stdout"},
+	{"/proc/self/fd/2", "stderr"},
+	{"/proc/kcore", "core"},
+	{"pts/ptmx", "ptmx"},
 }
 
 func isDevTmpfs(m *specs.Mount) bool {

@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,8 +12,6 @@ import (
 	"gourd/internal/linux"
 	"gourd/internal/runtime/child"
 	"gourd/internal/runtime/seccomp"
-
-	"encoding/json"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -55,8 +54,10 @@ func Exec(target Target, p *specs.Process, o ExecOptions) (_ *Process, err error
 	proc := *p // HOME may be added
 	e := &entry{target: target, proc: &proc, o: o}
 	e.pidfd, e.userNS, e.ptsMount, e.kitMount, e.rootMount = -1, -1, -1, -1, -1
-	e.c = &Config{Stdio: o.Stdio, ParentDeath: o.ParentDeath, Cgroup: target.Cgroup, PreserveFDs: o.PreserveFDs, ConsoleSocket: o.ConsoleSocket,
-		PlainLines: o.PlainLines}
+	e.c = &Config{
+		Stdio: o.Stdio, ParentDeath: o.ParentDeath, Cgroup: target.Cgroup, PreserveFDs: o.PreserveFDs, ConsoleSocket: o.ConsoleSocket,
+		PlainLines: o.PlainLines,
+	}
 	e.spec = &specs.Spec{Process: &proc, Linux: &specs.Linux{}}
 	defer e.closeAll()
 	if e.p, err = child.New(); err != nil {
@@ -130,8 +131,14 @@ var nsFiles = []struct {
 	flag uintptr
 	name string
 }{
-	{unix.CLONE_NEWUSER, "user"}, {unix.CLONE_NEWNS, "mnt"}, {unix.CLONE_NEWPID, "pid"}, {unix.CLONE_NEWNET, "net"},
-	{unix.CLONE_NEWIPC, "ipc"}, {unix.CLONE_NEWUTS, "uts"}, {unix.CLONE_NEWCGROUP, "cgroup"}, {unix.CLONE_NEWTIME, "time"},
+	{unix.CLONE_NEWUSER, "user"},
+	{unix.CLONE_NEWNS, "mnt"},
+	{unix.CLONE_NEWPID, "pid"},
+	{unix.CLONE_NEWNET, "net"},
+	{unix.CLONE_NEWIPC, "ipc"},
+	{unix.CLONE_NEWUTS, "uts"},
+	{unix.CLONE_NEWCGROUP, "cgroup"},
+	{unix.CLONE_NEWTIME, "time"},
 }
 
 // differing says in which namespaces a process is and this one is not. Entering one's own user namespace is an

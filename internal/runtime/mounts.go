@@ -291,6 +291,8 @@ func (b *build) idmapBind(mount int, source string, recursive bool) error {
 		b.notice("%s: its file system can't be mapped to the container's users (mount_setattr: %v); files there show their host owners, or nobody", source, err)
 		return nil
 	}
-	return &container.Error{Verb: "map ids of mount", Object: source, Kind: container.ErrUnsupported, Cause: err,
-		Hint: "its file system doesn't support idmapped mounts"}
+	return &container.Error{
+		Verb: "map ids of mount", Object: source, Kind: container.ErrUnsupported, Cause: err,
+		Hint: "its file system doesn't support idmapped mounts",
+	}
 }

@@ -88,8 +88,10 @@ func (b *build) checkNamespaces() error {
 	l := b.spec.Linux
 	switch {
 	case b.ns.fresh&unix.CLONE_NEWNS == 0:
-		return &container.Error{Verb: "use", Object: "linux.namespaces", Kind: container.ErrUnsupported,
-			Cause: errors.New("a container without a mount namespace of its own is not supported")}
+		return &container.Error{
+			Verb: "use", Object: "linux.namespaces", Kind: container.ErrUnsupported,
+			Cause: errors.New("a container without a mount namespace of its own is not supported"),
+		}
 	case (b.spec.Hostname != "" || b.spec.Domainname != "") && !b.ns.has(unix.CLONE_NEWUTS):
 		return b.invalid("hostname", errors.New("it can't be set without a UTS namespace"))
 	case b.ns.fresh&unix.CLONE_NEWUSER != 0 && (len(l.UIDMappings) == 0 || len(l.GIDMappings) == 0):
@@ -110,6 +112,7 @@ func (n *namespaces) cloneFlags() uintptr {
 
 // cloneArgs is struct clone_args up to tls, all that clone3 needs here.
 type cloneArgs struct {
+	//lint:ignore U1000 the kernel's layout
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls uint64
 }
 

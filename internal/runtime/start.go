@@ -95,6 +95,8 @@ func StartCreated(path string) error {
 }
 
 func notCreated(err error) error {
-	return &container.Error{Verb: "start container", Kind: container.ErrConflict,
-		Cause: fmt.Errorf("cannot start a container that has stopped or is running: %w", err)}
+	return &container.Error{
+		Verb: "start container", Kind: container.ErrConflict,
+		Cause: fmt.Errorf("cannot start a container that has stopped or is running: %w", err),
+	}
 }

@@ -35,7 +35,8 @@ type Rule struct {
 // specification makes every runtime supply, terminals, and making (not opening) any node, so that
 // unpacking a package with device files works.
 var Defaults = []Rule{
-	{true, 'c', -1, -1, mknod}, {true, 'b', -1, -1, mknod},
+	{true, 'c', -1, -1, mknod},
+	{true, 'b', -1, -1, mknod},
 	{true, 'c', 1, 3, anyAccess},    // null
 	{true, 'c', 1, 5, anyAccess},    // zero
 	{true, 'c', 1, 7, anyAccess},    // full

@@ -116,8 +116,10 @@ func hugetlbV1(limits []specs.LinuxHugepageLimit) []Setting {
 		// mmap and not killed at a page fault. Both are set, as the specification asks.
 		s = append(s,
 			Setting{Controller: "hugetlb", File: "hugetlb." + l.Pagesize + ".limit_in_bytes", Value: utoa(l.Limit)},
-			Setting{Controller: "hugetlb", File: "hugetlb." + l.Pagesize + ".rsvd.limit_in_bytes",
-				Other: "hugetlb." + l.Pagesize + ".limit_in_bytes", Value: utoa(l.Limit)})
+			Setting{
+				Controller: "hugetlb", File: "hugetlb." + l.Pagesize + ".rsvd.limit_in_bytes",
+				Other: "hugetlb." + l.Pagesize + ".limit_in_bytes", Value: utoa(l.Limit),
+			})
 	}
 	return s
 }

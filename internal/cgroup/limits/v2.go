@@ -135,8 +135,10 @@ func ioV2(b *specs.LinuxBlockIO) []Setting {
 // ioWeight: where BFQ schedules, io.bfq.weight takes the specification's number (10–1000) as it is;
 // elsewhere io.weight has a range of its own.
 func ioWeight(device string, weight uint16) Setting {
-	return Setting{Controller: "io", File: "io.bfq.weight", Value: device + utoa(uint64(weight)),
-		Other: "io.weight", OtherValue: device + utoa(IOWeight(weight))}
+	return Setting{
+		Controller: "io", File: "io.bfq.weight", Value: device + utoa(uint64(weight)),
+		Other: "io.weight", OtherValue: device + utoa(IOWeight(weight)),
+	}
 }
 
 // IOWeight stretches a blkio weight (10–1000) over the range of io.weight (1–10000), linearly.

@@ -288,14 +288,17 @@ func Properties(annotations map[string]string) ([]sd.Property, error) {
 		}
 		letter := func(r rune) bool { return r < 'A' || r > 'z' || r > 'Z' && r < 'a' }
 		if len(name) < 3 || strings.ContainsFunc(name, letter) {
+			//lint:ignore ST1005 runc's words, which its users look for
 			return nil, container.Invalid("use annotation", key, fmt.Errorf("Annotation %s name incorrect: %s", key, name), "")
 		}
 		value, err := dbus.ParseVariant(annotations[key], dbus.Signature{})
 		if err != nil {
+			//lint:ignore ST1005 runc's words, which its users look for
 			return nil, container.Invalid("use annotation", key, fmt.Errorf("Annotation %s=%s value parse error: %w", key, annotations[key], err), "")
 		}
 		if base, ok := strings.CutSuffix(name, "Sec"); ok && !strings.HasSuffix(name, "USec") {
 			if value, err = seconds(value); err != nil {
+				//lint:ignore ST1005 runc's words, which its users look for
 				return nil, container.Invalid("use annotation", key, fmt.Errorf("Annotation %s=%s value parse error: %w", key, annotations[key], err), "")
 			}
 			name = base + "USec"

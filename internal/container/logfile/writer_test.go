@@ -51,8 +51,11 @@ func TestRecordsAreDockers(t *testing.T) {
 		{"long line", []string{long + "\nend\n"}, []string{long[:MaxPiece], long[:MaxPiece], long[:40000-2*MaxPiece] + "\n", "end\n"}},
 		{"exactly a piece", []string{long[:MaxPiece] + "\n"}, []string{long[:MaxPiece], "\n"}},
 		{"line end is the last byte of a piece", []string{long[:MaxPiece-1] + "\n"}, []string{long[:MaxPiece-1] + "\n"}},
-		{"character on the border", []string{"x" + strings.Repeat("é", 8200) + "\n"},
-			[]string{"x" + strings.Repeat("é", 8191), strings.Repeat("é", 9) + "\n"}},
+		{
+			"character on the border",
+			[]string{"x" + strings.Repeat("é", 8200) + "\n"},
+			[]string{"x" + strings.Repeat("é", 8191), strings.Repeat("é", 9) + "\n"},
+		},
 		{"escapes", []string{"a\"b\\c\x00\x1f\x7f\t\r<>&\u2028é😀\n"}, []string{"a\"b\\c\x00\x1f\x7f\t\r<>&\u2028é😀\n"}},
 		{"not UTF-8", []string{"a\xff\xc3b\n"}, []string{"a\ufffd\ufffdb\n"}},
 	} {

@@ -193,8 +193,10 @@ func (p *Program) alloc(n, align int) (Ref, []byte) {
 	at := (p.used + align - 1) &^ (align - 1)
 	if at+n > len(p.mem) {
 		if p.err == nil {
-			p.err = &container.Error{Verb: "build the table of steps", Kind: container.ErrInvalid, Cause: unix.E2BIG,
-				Hint: "arguments, environment and mounts need more than 16 MiB"}
+			p.err = &container.Error{
+				Verb: "build the table of steps", Kind: container.ErrInvalid, Cause: unix.E2BIG,
+				Hint: "arguments, environment and mounts need more than 16 MiB",
+			}
 		}
 		return regionBase, make([]byte, n)
 	}

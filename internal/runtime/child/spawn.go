@@ -28,6 +28,7 @@ func vforkClone3(args *cloneArgs, size uintptr) (pid, errno uintptr)
 
 // cloneArgs is struct clone_args of clone3(2), Linux 5.7 with CLONE_INTO_CGROUP.
 type cloneArgs struct {
+	//lint:ignore U1000 the kernel's layout
 	flags, pidfd, childTID, parentTID, exitSignal, stack, stackSize, tls, setTID, setTIDSize, cgroup uint64
 }
 

@@ -34,6 +34,7 @@ const (
 	elfHeaders = 64 + 2*56
 )
 
+//lint:ignore U1000 its address is taken in assembler
 func stub()
 func stubAddress() uintptr
 
