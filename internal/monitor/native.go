@@ -27,6 +27,7 @@ type native struct {
 	spec    *specs.Spec // read when it is needed first
 	seccomp json.RawMessage
 	group   *cgroup.Group
+	oom     *cgroup.OOMWatch
 	exited  *exitWatch
 	done    []container.Step
 	wire    wire
@@ -91,6 +92,7 @@ func (n *native) create(stdio [3]*os.File, window *control.Size) (made, error) {
 	if err != nil {
 		return made{}, err
 	}
+	n.oom = n.group.WatchOOM()
 	n.done = k.Steps()
 	n.wire.told = append(n.wire.told, k.Notices...)
 	m, err := adoptProcess(&k.Process)
@@ -158,8 +160,9 @@ func (a *account) apply(p *specs.Process) {
 }
 
 func (n *native) oomKilled() bool {
+	defer n.oom.Close()
 	kills, err := n.group.OOMKills()
-	return err == nil && kills > 0
+	return err == nil && kills > 0 || n.oom.Kills() > 0
 }
 
 func (n *native) start() error { return nil }
@@ -216,7 +219,9 @@ func (n *native) adopt(exited *exitWatch) (err error) {
 	n.exited = exited
 	n.wire.attached = len(n.record.Network.Endpoints) > 0
 	path, systemd := n.cgroup()
-	n.group, err = cgroup.Load(path, systemd)
+	if n.group, err = cgroup.Load(path, systemd); err == nil {
+		n.oom = n.group.WatchOOM()
+	}
 	return err
 }
 
