@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"gourd/cmd/gourd/internal/opts"
@@ -28,10 +29,22 @@ func (f *createFlags) request(a *app, args []string) (engine.CreateRequest, erro
 		r.Image, args = args[0], args[1:]
 	}
 	r.Cmd = args
+	r.CallerUID, r.CallerGID = caller()
 	if r.Tty {
 		r.ConsoleSize = terminal.Size(a.out)
 	}
 	return r, nil
+}
+
+// caller is who calls, for --userns=keep-id: the user behind sudo (sudo(8), SUDO_UID and SUDO_GID), if there is one.
+func caller() (uid, gid uint32) {
+	id := func(name string, own int) uint32 {
+		if n, err := strconv.ParseUint(os.Getenv(name), 10, 31); err == nil {
+			return uint32(n)
+		}
+		return uint32(own)
+	}
+	return id("SUDO_UID", os.Getuid()), id("SUDO_GID", os.Getgid())
 }
 
 // fillEnvironment reads files first, so that -e wins.
