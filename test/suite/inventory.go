@@ -52,7 +52,10 @@ func (inv inventory) cgroups() {
 		if strings.Count(strings.TrimPrefix(path, root), "/") > 3 {
 			return fs.SkipDir
 		}
-		inv["cgroup "+path] = true
+		// The parents are every installation's, and stay until `gourd system sweep --all` finds them empty.
+		if !strings.HasSuffix(path, "/gourd") && !strings.HasSuffix(path, "/gourd/monitors") {
+			inv["cgroup "+path] = true
+		}
 		return nil
 	})
 }
