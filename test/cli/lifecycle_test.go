@@ -162,6 +162,7 @@ func TestTop(t *testing.T) {
 	g := harness.New(t)
 	g.Busybox()
 	g.Must("run", "-d", "--name", "c", "busybox", "sh", "-c", "sleep 100; true")
+	harness.Eventually(t, "the shell has started its child", func() bool { return strings.Contains(g.Run("top", "c").Stdout, "sleep 100\n") })
 	for _, args := range [][]string{nil, {"aux"}, {"-ef"}, {"-o", "pid,comm"}} {
 		got := g.Must(append([]string{"top", "c"}, args...)...)
 		lines := strings.Split(got, "\n")
