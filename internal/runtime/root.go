@@ -1,9 +1,7 @@
 package runtime
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 
@@ -113,9 +111,6 @@ func (b *build) overlayRoot(fs *container.RootFS) (int, error) {
 	}()
 	for _, l := range fs.Layers {
 		fd, err := b.openLayer(l.Dir, fs.Idmap)
-		if err == nil && fs.Upper != "" && isAbove(l.Dir, fs.Upper) {
-			fd, err = b.setApart(fd)
-		}
 		if err != nil {
 			return -1, err
 		}
@@ -149,43 +144,6 @@ func (b *build) overlayRoot(fs *container.RootFS) (int, error) {
 	byPath, pathErr := b.overlayByPath(layers[:len(fs.Layers)], fs, attrs)
 	if pathErr != nil {
 		return -1, err
-	}
-	return byPath, nil
-}
-
-// isAbove says whether the writable layer lies below dir, as with --rootfs /:O.
-func isAbove(dir, upper string) bool {
-	above, err := os.Stat(dir)
-	if err != nil {
-		return false
-	}
-	for p := upper; ; p = filepath.Dir(p) {
-		if st, err := os.Stat(p); err == nil && os.SameFile(above, st) {
-			return true
-		}
-		if p == "/" {
-			return false
-		}
-	}
-}
-
-// setApart makes a read-only overlay of one layer (and an empty one, since overlayfs wants two), and
-// closes that. Overlayfs refuses a layer that lies below another one (ELOOP); it looks at the inodes of
-// the way up, and the root of an overlay of its own is another inode than the directory it shows.
-func (b *build) setApart(fd int) (int, error) {
-	defer unix.Close(fd)
-	empty, err := linux.Mount("tmpfs", 0)
-	if err != nil {
-		return -1, err
-	}
-	defer unix.Close(empty)
-	apart, err := linux.Mount("overlay", 0, linux.Option{Key: "lowerdir+", FD: fd, IsFD: true}, linux.Option{Key: "lowerdir+", FD: empty, IsFD: true})
-	if err == nil {
-		return apart, nil
-	}
-	byPath, pathErr := b.overlayByPath([]int{fd, empty}, &container.RootFS{}, 0)
-	if pathErr != nil {
-		return -1, errors.Join(err, pathErr)
 	}
 	return byPath, nil
 }

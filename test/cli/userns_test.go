@@ -17,3 +17,17 @@ func TestKeepID(t *testing.T) {
 	g.Env = []string{"SUDO_UID="}
 	g.Fails(125, []string{"root"}, "run", "--rm", "--userns", "keep-id", "busybox", "true")
 }
+
+// TestRootfsThatHoldsTheStore: the machine's own root, and a directory between it and the writable layer,
+// with and without a user namespace.
+func TestRootfsThatHoldsTheStore(t *testing.T) {
+	g := harness.New(t)
+	for _, mode := range []string{"auto", "host"} {
+		for dir, command := range map[string]string{"/": "/bin/ls", "/var": "/nosuch"} {
+			r := g.Run("run", "--rm", "--network", "none", "--userns", mode, "--rootfs", dir+":O", command, "/")
+			if want := map[string]int{"/": 0, "/var": 127}[dir]; r.Code != want {
+				t.Errorf("%s with user namespace %s: exit code %d; want %d: %s", dir, mode, r.Code, want, r.Stderr)
+			}
+		}
+	}
+}
