@@ -194,39 +194,15 @@ func (e *Engine) loadHello(ctx context.Context, images *image.Store) error {
 	return err
 }
 
-// HistoryLine is one step of how an image came about, the newest first. Size is of its layer's files in
-// bytes, 0 for a step without one.
-type HistoryLine struct {
-	image.History
-	ID   string // of the image, on the newest line; "" for the others, which gourd keeps no images of
-	Size int64
-}
-
-// History tells how an image was made.
-func (e *Engine) History(ctx context.Context, ref string) ([]HistoryLine, error) {
+// History tells how an image was made, the newest step first.
+func (e *Engine) History(ctx context.Context, ref string) ([]image.HistoryLine, error) {
 	img, err := e.Image(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
-	driver, err := e.snapshots(e.cfg.StorageDriver)
+	images, driver, err := e.imagesAndLayers()
 	if err != nil {
 		return nil, err
 	}
-	var list []HistoryLine
-	next := 0
-	for _, h := range img.Config.History {
-		line := HistoryLine{History: h}
-		if !h.EmptyLayer && next < len(img.DiffIDs) {
-			if line.Size, err = driver.LayerSize(img.DiffIDs[next]); err != nil {
-				return nil, err
-			}
-			next++
-		}
-		list = append(list, line)
-	}
-	slices.Reverse(list)
-	if len(list) > 0 {
-		list[0].ID = string(img.ID)
-	}
-	return list, nil
+	return images.History(img, driver)
 }

@@ -7,6 +7,8 @@ import (
 	"path"
 	"strconv"
 	"strings"
+
+	"gourd/internal/container"
 )
 
 // checkUser refuses what can be no user: ids above 2³¹−1 would wrap around to others (CVE-2024-40635).
@@ -31,30 +33,13 @@ func checkUser(user string) error {
 	return nil
 }
 
-// parseExpose reads "80", "80/tcp" and "80-82/udp".
+// parseExpose is container.ExpandPorts for a port of a container, which is never 0.
 func parseExpose(s string) ([]string, error) {
-	ports, protocol, given := strings.Cut(s, "/")
-	if !given {
-		protocol = "tcp"
+	list, err := container.ExpandPorts(s)
+	if err == nil && strings.HasPrefix(list[0], "0/") {
+		return nil, fmt.Errorf("%q is not a port or a range of ports", s)
 	}
-	protocol = strings.ToLower(protocol)
-	if protocol != "tcp" && protocol != "udp" && protocol != "sctp" {
-		return nil, fmt.Errorf("%q is not tcp, udp or sctp", protocol)
-	}
-	low, high, isRange := strings.Cut(ports, "-")
-	if !isRange {
-		high = low
-	}
-	a, err1 := strconv.ParseUint(low, 10, 16)
-	b, err2 := strconv.ParseUint(high, 10, 16)
-	if err1 != nil || err2 != nil || a == 0 || a > b {
-		return nil, fmt.Errorf("%q is not a port or a range of ports", ports)
-	}
-	var list []string
-	for n := a; n <= b; n++ {
-		list = append(list, strconv.FormatUint(n, 10)+"/"+protocol)
-	}
-	return list, nil
+	return list, err
 }
 
 // checkLabels refuses what could not be shown or filtered.

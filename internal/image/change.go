@@ -96,7 +96,7 @@ func (c *ContainerConfig) setLabels(s string) error {
 
 func (c *ContainerConfig) expose(s string) error {
 	for port := range strings.FieldsSeq(s) {
-		list, err := exposed(port)
+		list, err := container.ExpandPorts(port)
 		if err != nil {
 			return err
 		}
@@ -108,32 +108,6 @@ func (c *ContainerConfig) expose(s string) error {
 		}
 	}
 	return nil
-}
-
-// exposed expands "80", "53/udp", "8000-8010/tcp".
-func exposed(s string) ([]string, error) {
-	ports, proto, found := strings.Cut(s, "/")
-	if !found {
-		proto = "tcp"
-	}
-	proto = strings.ToLower(proto)
-	if proto != "tcp" && proto != "udp" && proto != "sctp" {
-		return nil, fmt.Errorf("%q is no protocol", proto)
-	}
-	first, last, ranged := strings.Cut(ports, "-")
-	if !ranged {
-		last = first
-	}
-	a, aerr := strconv.ParseUint(first, 10, 16)
-	b, berr := strconv.ParseUint(last, 10, 16)
-	if aerr != nil || berr != nil || a > b {
-		return nil, fmt.Errorf("%q is no port or range of ports", ports)
-	}
-	var out []string
-	for p := a; p <= b; p++ {
-		out = append(out, fmt.Sprintf("%d/%s", p, proto))
-	}
-	return out, nil
 }
 
 func (c *ContainerConfig) addOnBuild(s string) error {

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"gourd/cmd/gourd/internal/format"
-	"gourd/internal/engine"
+	"gourd/internal/image"
 )
 
 // HistoryOptions say how a line of history is shown.
@@ -27,7 +27,7 @@ var Histories = format.List[History]{
 }
 
 // NewHistory makes a line.
-func NewHistory(l *engine.HistoryLine, o HistoryOptions, now time.Time) History {
+func NewHistory(l *image.HistoryLine, o HistoryOptions, now time.Time) History {
 	var created time.Time
 	if l.Created != nil {
 		created = *l.Created
